@@ -1,0 +1,46 @@
+"""anomalite on the device: load a bundle, hand it readings, get verdicts.
+
+    from edge_runtime import load
+    detector = load("pump.anomalite")
+    verdict = detector.update(reading)
+
+Needs numpy and, for speed, one inference engine; imports none of them before a bundle is opened.
+"""
+
+from edge_runtime.detector import Detector, load
+from edge_runtime.errors import (
+    AnomaliteError,
+    BundleError,
+    EngineError,
+    ExportError,
+    ExtraMissingError,
+    InputError,
+    OutputError,
+    ReadingError,
+    RunError,
+    SchemaError,
+    TableError,
+    TrainingError,
+)
+from edge_runtime.readings import Alert, Reading, Verdict, Verdicts
+
+__all__ = [
+    "Alert",
+    "AnomaliteError",
+    "BundleError",
+    "Detector",
+    "EngineError",
+    "ExportError",
+    "ExtraMissingError",
+    "InputError",
+    "OutputError",
+    "Reading",
+    "ReadingError",
+    "RunError",
+    "SchemaError",
+    "TableError",
+    "TrainingError",
+    "Verdict",
+    "Verdicts",
+    "load",
+]

@@ -1,0 +1,73 @@
+"""From anomalous readings to an alarm: deciding is not alerting.
+
+The alarm is raised when at least k of the last n scores were above the enter level, and cleared when n scores in
+a row were below the exit level; after that a cooldown keeps it quiet. Readings without a score change nothing, and
+a restarted window forgets the scores before it but not a raised alarm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.clean import LONGEST, NEVER, Machines
+from edge_runtime.manifest import AlarmPolicy
+from edge_runtime.readings import ACTIVE, CLEARED, RAISED
+
+
+class Alarm:
+    """The alarms of M machines."""
+
+    def __init__(self, policy: AlarmPolicy, threshold: float, machines: int) -> None:
+        self._k, self._n, self._mask = policy.k, policy.n, (1 << policy.n) - 1
+        self._enter, self._exit = policy.enter * threshold, policy.exit * threshold
+        self._cooldown = round(min(policy.cooldown_s, LONGEST) * 1e6)
+        self._history = np.zeros(machines, np.int64)  # one bit a score, the newest lowest: above the enter level?
+        self._hits = np.zeros(machines, np.int64)  # bits set among the newest n
+        self._calm = np.zeros(machines, np.int64)  # scores in a row below the exit level
+        self._is_active = np.zeros(machines, np.bool_)
+        self._quiet_until = np.full(machines, NEVER)
+
+    def reset(self, machine: int | slice) -> None:
+        """Forget everything about the machine, a raised alarm too."""
+        self.restart(machine)
+        self._is_active[machine] = False
+        self._quiet_until[machine] = NEVER
+
+    def restart(self, machine: Machines | slice) -> None:
+        """Forget the machine's recent scores; a raised alarm stays."""
+        self._history[machine] = self._hits[machine] = self._calm[machine] = 0
+
+    def state(self, machine: Machines) -> Any:
+        """`QUIET` or `ACTIVE` for readings without a score, (...)."""
+        return _read(self._is_active, machine) * ACTIVE
+
+    def step(self, machine: Machines, score: float | npt.NDArray[np.float64], time: int | npt.NDArray[np.int64]) -> Any:
+        """Take one score of each machine (...), at `time` (...) in microseconds; returns the alarm's state (...).
+
+        The same arithmetic serves arrays and, for one machine, plain Python numbers, which are much faster than numpy's.
+        """
+        # Any: each name below is a number for one machine and an array for several.
+        history: Any = _read(self._history, machine)
+        calm: Any = _read(self._calm, machine)
+        was_active: Any = _read(self._is_active, machine)
+        quiet_until: Any = _read(self._quiet_until, machine)
+        is_above: Any = score > self._enter
+        hits = _read(self._hits, machine) + is_above - (history >> (self._n - 1) & 1)
+        calm = (calm + 1) * (score < self._exit)
+        raises = (hits >= self._k) & (was_active == 0) & (time >= quiet_until)
+        clears = was_active & (calm >= self._n)
+
+        self._history[machine] = (history << 1 | is_above) & self._mask
+        self._hits[machine] = hits
+        self._calm[machine] = calm
+        self._is_active[machine] = (was_active | raises) & (clears == 0)
+        self._quiet_until[machine] = quiet_until + clears * (time + self._cooldown - quiet_until)
+        return raises * RAISED + clears * CLEARED + (was_active & (clears == 0)) * ACTIVE
+
+
+def _read(state: npt.NDArray[Any], machine: Machines) -> Any:
+    """The state of one machine as a Python number, or of several as an array (B,)."""
+    return state.item(machine) if isinstance(machine, int) else state[machine]

@@ -1,0 +1,168 @@
+"""The bundle, `NAME.anomalite`: one verified file with everything a device needs.
+
+A zip archive (stored, nothing executable, no pickle): `manifest.json`, one member for each model variant, and
+`golden.npz`. The archive comment ends with a SHA-256 digest over every byte of the file before it, so a change anywhere,
+the zip's own structures included, is found on opening. The digest is against accidents; it is not a signature.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+from os import PathLike
+
+from edge_runtime.digest import sha256
+from edge_runtime.errors import BundleError, SchemaError
+from edge_runtime.files import write_whole
+from edge_runtime.manifest import FORMAT, Golden, Manifest, Variant
+from edge_runtime.schema import decode, encode
+
+LARGEST_FILE = 64 * 2**20
+"""A file larger than this (bytes) is not read."""
+_MANIFEST, _GOLDEN = "manifest.json", "golden.npz"
+_MARK = b"anomalite sha256 "
+_DIGITS = 64
+_DATE = (1980, 1, 1, 0, 0, 0)  # the same contents give the same bytes
+
+
+class Bundle:
+    """A bundle read into memory and verified: the manifest and the members it names.
+
+    `manifest`: the decoded manifest; `members`: each member's bytes by name; `source`: what to call the file in messages.
+    """
+
+    def __init__(self, manifest: Manifest, members: dict[str, bytes], source: str) -> None:
+        self.manifest = manifest
+        self.members = members
+        self.source = source
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Bundle:
+        """Read and verify a bundle. Raises `BundleError` naming the file, the place, what was expected and what was found."""
+        source = str(path)
+        try:
+            with open(path, "rb") as file:
+                data = file.read(LARGEST_FILE + 1)
+        except OSError as fault:
+            raise BundleError(f"{source}: cannot be read: {fault.strerror}") from None
+        if len(data) > LARGEST_FILE:
+            raise BundleError(f"{source}: expected a bundle of at most {LARGEST_FILE} bytes, got a larger file")
+        _check_digest(data, source)
+        members = _read_members(data, source)
+        manifest = _read_manifest(members.pop(_MANIFEST, None), source)
+        _check_members(manifest, members, source)
+        return cls(manifest, members, source)
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name. Raises `BundleError` with the list of names."""
+        for variant in self.manifest.variants:
+            if variant.name == name:
+                return variant
+        names = ", ".join(variant.name for variant in self.manifest.variants)
+        raise BundleError(f"{self.source}: expected one of the variants {names}, got {name!r}")
+
+
+def seal(path: str | PathLike[str], manifest: Manifest, models: dict[str, bytes], golden: bytes | None) -> Bundle:
+    """Write a bundle, read it back and verify it.
+
+    `models` holds each variant's file by the variant's name; hashes and sizes in the manifest are filled in here. The file
+    appears whole or not at all. Raises `OutputError`.
+    """
+    variants = tuple(
+        replace(variant, sha256=sha256(models[variant.name]), size=len(models[variant.name]))
+        for variant in manifest.variants
+    )
+    members = {variant.file: models[variant.name] for variant in variants}
+    sealed_golden = None
+    if golden is not None:
+        members[_GOLDEN] = golden
+        sealed_golden = Golden(_GOLDEN, sha256(golden), len(golden))
+    manifest = replace(manifest, format=FORMAT, variants=variants, golden=sealed_golden)
+    text = json.dumps(encode(manifest), indent=1, allow_nan=False).encode()
+    write_whole(path, _pack({_MANIFEST: text, **members}))
+    return Bundle.read(path)
+
+
+def _pack(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name, _DATE), data)
+        archive.comment = _MARK + b"0" * _DIGITS  # as long as the real one, which covers the comment's length too
+    body = buffer.getvalue()[:-_DIGITS]
+    return body + sha256(body).encode()
+
+
+def _check_digest(data: bytes, source: str) -> None:
+    body, digits = memoryview(data)[:-_DIGITS], data[-_DIGITS:]
+    if data[:4] != b"PK\3\4" or body[-len(_MARK) :] != _MARK:
+        what = "an empty file" if not data else "no digest at its end"
+        raise BundleError(f"{source}: expected an anomalite bundle, got {what}: another kind of file, or cut off")
+    digest = sha256(body)
+    if digits != digest.encode():
+        got = digits.decode("latin-1")
+        raise BundleError(f"{source}: archive comment: expected the digest {digest}, got {got!r}: the file was altered")
+
+
+def _read_members(data: bytes, source: str) -> dict[str, bytes]:
+    members: dict[str, bytes] = {}
+    left = len(data)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for info in archive.infolist():
+                name = info.orig_filename
+                if (
+                    not name
+                    or name.startswith(".")
+                    or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+                ):
+                    raise BundleError(f"{source}: expected members with plain names, got {name!r}")
+                if name in members:
+                    raise BundleError(f"{source}: expected each member once, got {name!r} twice")
+                if info.compress_type != zipfile.ZIP_STORED or info.file_size > left:
+                    raise BundleError(
+                        f"{source}: {name}: expected a stored member of at most {left} bytes (what is left of the file), "
+                        f"got {info.file_size} bytes, compression {info.compress_type}"
+                    )
+                left -= info.file_size
+                members[name] = archive.read(info)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as fault:
+        raise BundleError(f"{source}: the archive is malformed: {fault}") from None
+    return members
+
+
+def _read_manifest(text: bytes | None, source: str) -> Manifest:
+    if text is None:
+        raise BundleError(f"{source}: expected a member {_MANIFEST}, found none")
+    try:
+        data = json.loads(text)
+        newest = data["format"] if isinstance(data, dict) and type(data.get("format")) is int else None
+        if newest is not None and newest != FORMAT:
+            raise BundleError(
+                f"{source}: {_MANIFEST}: expected format {FORMAT}, got {newest} - at $.format; "
+                "install a newer anomalite to read it"
+            )
+        return decode(Manifest, data, f"{source}: {_MANIFEST}")
+    except SchemaError as fault:
+        raise BundleError(str(fault)) from None
+    except (ValueError, RecursionError) as fault:
+        raise BundleError(f"{source}: {_MANIFEST}: expected JSON, got: {fault}") from None
+
+
+def _check_members(manifest: Manifest, members: dict[str, bytes], source: str) -> None:
+    expected: dict[str, Variant | Golden] = {variant.file: variant for variant in manifest.variants}
+    if manifest.golden is not None:
+        expected[manifest.golden.file] = manifest.golden
+    for name in members:
+        if name not in expected:
+            raise BundleError(f"{source}: expected only members the manifest names, got {name!r}")
+    for name, entry in expected.items():
+        if name not in members:
+            raise BundleError(f"{source}: expected a member {name!r} as the manifest says, found none")
+        if len(members[name]) != entry.size:
+            raise BundleError(f"{source}: {name}: expected {entry.size} bytes, got {len(members[name])}")
+        digest = sha256(members[name])
+        if digest != entry.sha256:
+            raise BundleError(f"{source}: {name}: expected sha256 {entry.sha256}, got {digest}")

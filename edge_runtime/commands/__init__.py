@@ -1,0 +1,1 @@
+"""The commands that run on the device, one module each: `main(arguments) -> exit status`."""

@@ -1,0 +1,74 @@
+"""`anomalite inspect`: what a bundle holds and where it comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.cli import EXIT_DONE, write
+from edge_runtime.manifest import Channel, Manifest, Variant
+from edge_runtime.schema import encode
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="anomalite inspect",
+        description="Say what a bundle holds: channels, preparation, model variants with their parity, and provenance.",
+        epilog="example: anomalite inspect pump.anomalite",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="a file NAME.anomalite")
+    parser.add_argument("--json", action="store_true", help="the manifest as one JSON object")
+    options = parser.parse_args(arguments)
+    manifest = Bundle.read(options.bundle).manifest
+    if options.json:
+        write(json.dumps(encode(manifest)))
+        return EXIT_DONE
+    for line in describe(manifest):
+        write(line)
+    return EXIT_DONE
+
+
+def describe(m: Manifest) -> list[str]:
+    """The manifest in lines for people."""
+    last = f"last {m.score.last} of {m.window.length}" if m.score.last else f"all {m.window.length}"
+    rows = [
+        ("name", m.name),
+        ("family", f"{m.family}, {m.parameters} parameters"),
+        ("time column", m.time_column),
+        ("sampling", f"every {m.sampling.period_s:g} s; after {m.sampling.longest_gap_s:g} s the window starts again"),
+        ("missing values", f"hold the last value for {m.cleaning.hold_limit} readings"),
+        ("scaling", m.scaling.kind),
+        ("window", f"{m.window.length} readings"),
+        ("score", f"{m.score.kind} over {last} steps"),
+        ("threshold", f"{m.threshold.value:.6g} = {m.threshold.percentile:g}th percentile x {m.threshold.factor:g}"),
+        ("alarm", f"{m.alarm.k} of {m.alarm.n} above {m.alarm.enter:g} x threshold raise it, "
+                  f"{m.alarm.n} in a row below {m.alarm.exit:g} x clear it, then {m.alarm.cooldown_s:g} s quiet"),
+        ("trained", f"{m.provenance.trained_at} on {m.provenance.trained_from} to {m.provenance.trained_to}, "
+                    f"seed {m.provenance.seed}"),
+        ("data", ", ".join(f"{name} sha256 {digest[:12]}" for name, digest in m.provenance.data_sha256.items())),
+        ("versions", ", ".join(f"{name} {version}" for name, version in m.provenance.versions.items())),
+    ]  # fmt: skip
+    width = max(len(label) for label, _ in rows)
+    lines = [f"{label:{width}}  {text}" for label, text in rows]
+    lines += ["", "channels", *(f"  {_channel(channel)}" for channel in m.channels)]
+    lines += ["", "variants", *(line for variant in m.variants for line in _variant(variant))]
+    return lines
+
+
+def _channel(channel: Channel) -> str:
+    limits = [f"{word} {limit:g}" for word, limit in (("from", channel.low), ("to", channel.high)) if limit is not None]
+    valid = f", valid {' '.join(limits)}" if limits else ""
+    return f"{channel.name}{f' ({channel.unit})' if channel.unit else ''}{valid}"
+
+
+def _variant(variant: Variant) -> list[str]:
+    lines = [f"  {variant.name}: {variant.size / 1000:.1f} kB, runs on {' or '.join(variant.engines)}"]
+    for windows, check in variant.parity.items():
+        lines.append(
+            f"    {windows.replace('_', ' ')}: {check.windows} windows, reconstruction within {check.reconstruction:.2g}, "
+            f"score within {100 * check.score:.2g} %, {check.flipped} decisions flipped"
+        )
+    return lines

@@ -1,0 +1,289 @@
+"""The whole flow: readings -> prepare -> engine -> score -> threshold -> alarm -> verdicts.
+
+`update` (one reading), `update_many` (one reading each of many machines) and `score` (a table) are the same steps over
+the same state; nothing else calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import index
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.alarm import Alarm
+from edge_runtime.bundle import Bundle
+from edge_runtime.engines import ENGINES, Engine, installed_engines, open_engine
+from edge_runtime.errors import EngineError, ReadingError
+from edge_runtime.manifest import Manifest, Variant
+from edge_runtime.prepare import Preparation
+from edge_runtime.readings import (
+    EARLIEST,
+    LATEST,
+    SCORED,
+    Reading,
+    Verdict,
+    Verdicts,
+    build_verdict,
+    to_microseconds,
+)
+from edge_runtime.score import Scorer
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    engine: str = "auto",
+    variant: str | None = None,
+    machines: int = 1,
+    batch: int | None = None,
+) -> Detector:
+    """Open a bundle for scoring.
+
+    `engine`: "auto" takes the fastest installed one for which the bundle has a variant, a name insists on it; `variant`
+    insists on one of the bundle's variants; `machines`: how many machines share the model; `batch`: the most windows in one
+    engine call (None: the engine's best; 1 gives the same bits however readings arrive). Raises `BundleError`,
+    `EngineError`, `ExtraMissingError`.
+    """
+    bundle = Bundle.read(path)
+    name, chosen = choose_variant(bundle, engine, variant)
+    shape = (bundle.manifest.window.length, len(bundle.manifest.channels))
+    try:
+        opened = open_engine(name, bundle.members[chosen.file], shape)
+    except EngineError as fault:
+        raise EngineError(f"{bundle.source}: {chosen.file}: {fault}") from None
+    return Detector(bundle.manifest, opened, machines=machines, batch=batch, engine_name=name, variant_name=chosen.name)
+
+
+def choose_variant(bundle: Bundle, engine: str = "auto", variant: str | None = None) -> tuple[str, Variant]:
+    """The engine's name and the variant `load` would open. Raises `EngineError` if nothing installed fits."""
+    if engine != "auto" and engine not in ENGINES:
+        raise EngineError(f"unknown engine {engine!r}, known: auto, {', '.join(ENGINES)}")
+    variants = bundle.manifest.variants if variant is None else (bundle.variant(variant),)
+    candidates = installed_engines() if engine == "auto" else [engine]
+    for name in candidates:
+        for each in variants:
+            if name in each.engines:
+                return name, each
+    has = ", ".join(f"{each.name} (for {' or '.join(each.engines)})" for each in variants)
+    raise EngineError(f"{bundle.source}: expected a variant for {' or '.join(candidates)}, got {has or 'none'}")
+
+
+class Detector:
+    """Scores readings of M machines with one model."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        engine: Engine,
+        *,
+        machines: int = 1,
+        batch: int | None = None,
+        engine_name: str = "",
+        variant_name: str = "",
+    ) -> None:
+        if machines < 1 or (batch is not None and batch < 1):
+            raise ReadingError(f"expected at least one machine and a batch of at least 1, got {machines} and {batch}")
+        self.manifest = manifest
+        self.engine = engine
+        self.engine_name = engine_name
+        self.variant_name = variant_name
+        self.machines = machines
+        self._batch = batch or engine.best_batch
+        self._names = manifest.channel_names
+        self._threshold = manifest.threshold.value
+        self._scorer = Scorer(manifest.score, manifest.window.length, len(self._names))
+        self._preparation, self._alarm = self._new_state(machines)
+
+    def _new_state(self, machines: int) -> tuple[Preparation, Alarm]:
+        m = self.manifest
+        preparation = Preparation(m.channels, m.sampling, m.cleaning, m.scaling, m.window.length, machines)
+        return preparation, Alarm(m.alarm, m.threshold.value, machines)
+
+    def update(self, reading: Reading) -> Verdict:
+        """Take one reading and answer it. Raises `ReadingError` if its form is wrong, never for what it measured."""
+        try:
+            machine = index(reading.machine)
+        except TypeError:
+            machine = -1
+        if not 0 <= machine < self.machines:
+            raise ReadingError(f"expected a machine from 0 to {self.machines - 1}, got {reading.machine!r}")
+        time = to_microseconds(reading.time)
+        values = self._check_values(reading.values, 1)
+        status, restarted, window = self._preparation.step(machine, values, time)
+        if restarted:
+            self._alarm.restart(machine)
+        label = None if self.machines == 1 else machine
+        if window is None:
+            alarm = int(self._alarm.state(machine))
+            return build_verdict(time, label, status, np.nan, self._threshold, alarm, self._names, ())
+        score, contributions = self._scorer.step(self.engine.run(window[None])[0], window)
+        if not score < np.inf:
+            raise self._broken_engine(score)
+        alarm = int(self._alarm.step(machine, score, time))
+        return build_verdict(time, label, status, score, self._threshold, alarm, self._names, contributions)
+
+    def update_many(self, ids: npt.ArrayLike, values: npt.ArrayLike, times: Any) -> Verdicts:
+        """Take one reading each of B machines and answer them in the order given.
+
+        `ids`: (B,) machine indices, 0 to machines - 1; one that is repeated is taken in order. `values`: (B, C) in the channels'
+        units, NaN where missing. `times`: (B,) as in `score`, or one time for all. Raises `ReadingError`.
+        """
+        machines = self._check_machines(ids)
+        readings = self._check_values(values, 2)
+        moments = self._check_times(times, len(machines))
+        if len(readings) != len(machines):
+            raise ReadingError(f"expected {len(machines)} rows of values, one for each id, got {len(readings)}")
+        verdicts = self._new_verdicts(machines, moments)
+        for rows in _rounds(machines):
+            self._update_round(rows, machines[rows], readings[rows], moments[rows], verdicts)
+        return verdicts
+
+    def _update_round(
+        self,
+        rows: slice | npt.NDArray[np.int64],
+        machines: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+        times: npt.NDArray[np.int64],
+        verdicts: Verdicts,
+    ) -> None:
+        """One reading each of different machines, answered into the given rows of `verdicts`."""
+        status, restarted, windows = self._preparation.step_many(machines, values, times)
+        self._alarm.restart(machines[restarted])
+        verdicts.status_codes[rows] = status
+        verdicts.alarm_codes[rows] = self._alarm.state(machines)
+        due = status == SCORED
+        if not due.any():
+            return
+        scores, contributions = self._score_windows(windows)
+        scored = np.arange(len(verdicts))[rows][due]
+        verdicts.scores[scored] = scores
+        verdicts.contributions[scored] = contributions
+        verdicts.alarm_codes[scored] = self._alarm.step(machines[due], scores, times[due])
+
+    def score(self, values: npt.ArrayLike, times: Any) -> Verdicts:
+        """Score a table of readings of one machine.
+
+        `values`: (N, C) in the channels' units, NaN where missing. `times`: (N,) datetime64 (UTC), datetimes, or seconds since 1970.
+        Returns N verdicts. A table stands alone: it neither sees nor changes what `update` has taken. Raises `ReadingError`.
+        """
+        readings = self._check_values(values, 2)
+        moments = self._check_times(times, len(readings))
+        verdicts = self._new_verdicts(np.zeros(len(readings), np.int64), moments)
+        preparation, alarm = self._new_state(1)
+        waiting: list[int] = []
+        windows = np.empty((self._batch, self.manifest.window.length, len(self._names)), np.float32)
+
+        def flush() -> None:
+            if waiting:
+                scores, contributions = self._score_windows(windows[: len(waiting)])
+                verdicts.scores[waiting], verdicts.contributions[waiting] = scores, contributions
+                waiting.clear()
+
+        restarts = []
+        for row, time in enumerate(moments.tolist()):
+            verdicts.status_codes[row], restarted, window = preparation.step(0, readings[row], time)
+            if restarted:
+                restarts.append(row)
+            if window is not None:
+                windows[len(waiting)] = window
+                waiting.append(row)
+                if len(waiting) == self._batch:
+                    flush()
+        flush()
+        _run_alarm(alarm, verdicts, set(restarts))
+        return verdicts
+
+    def reset(self, machine: int | None = None) -> None:
+        """Forget the readings and the alarm of one machine, or of all."""
+        which = slice(None) if machine is None else machine
+        self._preparation.reset(which)
+        self._alarm.reset(which)
+
+    def close(self) -> None:
+        """Give the model's memory back; the detector cannot score any more."""
+        self.engine.close()
+
+    def _score_windows(
+        self, windows: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        scores, contributions = np.empty(len(windows)), np.empty((len(windows), len(self._names)))
+        for start in range(0, len(windows), self._batch):
+            part = slice(start, start + self._batch)
+            batch = windows[part]
+            scores[part], contributions[part] = self._scorer.step_many(self.engine.run(batch), batch)
+        if not (scores < np.inf).all():
+            raise self._broken_engine(scores[~(scores < np.inf)][0])
+        return scores, contributions
+
+    def _broken_engine(self, score: float) -> EngineError:
+        return EngineError(f"{self.engine_name}: expected a finite score, got {score}: the model is damaged")
+
+    def _new_verdicts(self, machines: npt.NDArray[np.int64], times: npt.NDArray[np.int64]) -> Verdicts:
+        verdicts = Verdicts(len(machines), self._names, one_machine=self.machines == 1)
+        verdicts.machines[:] = machines
+        verdicts.times[:] = times.view("datetime64[us]")
+        verdicts.thresholds[:] = self._threshold
+        return verdicts
+
+    def _check_values(self, values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
+        try:
+            array = np.asarray(values, np.float64)
+        except (TypeError, ValueError) as fault:
+            raise ReadingError(f"expected numbers for {len(self._names)} channels: {fault}") from None
+        if array.ndim != dimensions or array.shape[-1] != len(self._names):
+            shape = f"({'N, ' if dimensions == 2 else ''}{len(self._names)}{',' if dimensions == 1 else ''})"
+            raise ReadingError(f"expected values {shape} for {', '.join(self._names)}, got {array.shape}")
+        return array
+
+    def _check_machines(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        try:
+            machines = np.asarray(ids)
+        except ValueError as fault:
+            raise ReadingError(f"expected machine ids (B,) as whole numbers: {fault}") from None
+        if machines.ndim != 1 or (machines.size and machines.dtype.kind not in "iu"):
+            raise ReadingError(f"expected machine ids (B,) as whole numbers, got {machines.dtype} {machines.shape}")
+        outside = (machines < 0) | (machines >= self.machines)
+        if outside.any():
+            raise ReadingError(f"expected machines from 0 to {self.machines - 1}, got {machines[outside][0]}")
+        return machines.astype(np.int64)
+
+    def _check_times(self, times: Any, count: int) -> npt.NDArray[np.int64]:
+        if isinstance(times, np.ndarray) and times.dtype.kind == "M":
+            if np.isnat(times).any():
+                raise ReadingError("expected times, got NaT")
+            moments = times.astype("datetime64[us]").astype(np.int64)
+            if moments.size and not (moments.min() >= EARLIEST and moments.max() <= LATEST):
+                raise ReadingError("expected times in the years 1 to 9999, got earlier or later ones")
+        elif isinstance(times, Sequence) or (isinstance(times, np.ndarray) and times.ndim):
+            moments = np.array([to_microseconds(moment) for moment in times], np.int64)
+        else:
+            moments = np.full(count, to_microseconds(times))
+        if moments.shape != (count,):
+            raise ReadingError(f"expected {count} times, one for each row of values, got {moments.shape}")
+        return moments
+
+
+def _rounds(machines: npt.NDArray[np.int64]) -> list[slice | npt.NDArray[np.int64]]:
+    """Rows of readings such that no machine comes twice in a round, in order of arrival."""
+    order = np.argsort(machines, kind="stable")
+    is_new = np.diff(machines[order], prepend=-1) != 0
+    if is_new.all():
+        return [slice(None)]
+    first = np.maximum.accumulate(np.where(is_new, np.arange(len(machines)), 0))
+    turn = np.empty(len(machines), np.int64)
+    turn[order] = np.arange(len(machines)) - first
+    return [np.nonzero(turn == each)[0] for each in range(int(turn.max()) + 1)]
+
+
+def _run_alarm(alarm: Alarm, verdicts: Verdicts, restarts: set[int]) -> None:
+    """Take a table's scores in order of time and fill in the alarm's states."""
+    times = verdicts.times.astype(np.int64).tolist()
+    rows = zip(verdicts.status_codes.tolist(), verdicts.scores.tolist(), times, strict=True)
+    for row, (status, score, time) in enumerate(rows):
+        if row in restarts:
+            alarm.restart(0)
+        verdicts.alarm_codes[row] = alarm.step(0, score, time) if status == SCORED else alarm.state(0)

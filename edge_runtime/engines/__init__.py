@@ -1,0 +1,89 @@
+"""Inference engines: a fixed-shape array in, an array out, close(), and nothing more.
+
+One module an engine, the heavy import inside `open_model`. Importing this package imports none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import EngineError, ExtraMissingError
+
+
+class Engine(Protocol):
+    """Runs one model. Stateless: the same window gives the same bits, whatever was run before."""
+
+    best_batch: int
+    """The most windows worth handing over in one call; 1 where a batch is a loop anyway."""
+
+    def run(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Reconstruct `windows` (B, T, C) float32; returns (B, T, C) float32. Raises `EngineError`."""
+        ...
+
+    def close(self) -> None:
+        """Give the model's memory back."""
+        ...
+
+
+class EngineInfo(NamedTuple):
+    """What can be said of an engine without importing it."""
+
+    name: str
+    module: str
+    """The module here whose `open_model(model, shape)` makes the `Engine`."""
+    package: str | None
+    """The package it needs beside numpy."""
+    extra: str | None
+    """The extra that installs the package."""
+
+
+ENGINES = {
+    info.name: info
+    for info in (
+        # The fastest first, as measured on ARM and x86-64 (docs/decisions/0006-engines.md).
+        EngineInfo("onnx", "edge_runtime.engines.onnx", "onnxruntime", "onnx"),
+        EngineInfo("litert", "edge_runtime.engines.litert", "ai_edge_litert", "litert"),
+        EngineInfo("tflite", "edge_runtime.engines.tflite_runtime", "tflite_runtime", "tflite"),
+        EngineInfo("numpy", "edge_runtime.engines.numpy", None, None),
+    )
+}
+"""Every engine by name, the fastest first."""
+
+
+def is_installed(name: str) -> bool:
+    """Whether the engine's package can be imported."""
+    package = ENGINES[name].package
+    return package is None or find_spec(package) is not None
+
+
+def installed_engines() -> list[str]:
+    """The names of the engines that can run here, the fastest first."""
+    return [name for name in ENGINES if is_installed(name)]
+
+
+def open_engine(name: str, model: bytes, shape: tuple[int, int]) -> Engine:
+    """Open a model with the named engine.
+
+    `model` is the variant's file, `shape` the window's (T, C) by the manifest. Raises `EngineError` for an unknown engine or
+    a model it refuses or of another shape, `ExtraMissingError` for one that is not installed.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"unknown engine {name!r}, known: {', '.join(ENGINES)}")
+    info = ENGINES[name]
+    if not is_installed(name):
+        raise ExtraMissingError(f"the engine {name!r}", str(info.extra), str(info.package))
+    engine: Engine = import_module(info.module).open_model(model, shape)
+    return engine
+
+
+def check_shape(engine: str, got: tuple[object, ...], shape: tuple[int, int]) -> None:
+    """Raise `EngineError` unless a model's input or output shape (B, T, C) is the manifest's."""
+    if tuple(got[1:]) != shape or len(got) != 3:
+        raise EngineError(
+            f"{engine}: expected a model of windows (batch, {shape[0]}, {shape[1]}) as in the manifest, got {tuple(got)}"
+        )

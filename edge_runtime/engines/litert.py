@@ -1,0 +1,12 @@
+"""The LiteRT engine (package ai-edge-litert)."""
+
+from __future__ import annotations
+
+from edge_runtime.engines.tflite import TFLiteEngine
+
+
+def open_model(model: bytes, shape: tuple[int, int]) -> TFLiteEngine:
+    """Open a TFLite model of windows `shape` (T, C). Raises `EngineError`."""
+    from ai_edge_litert import interpreter
+
+    return TFLiteEngine(interpreter, "litert", model, shape)

@@ -1,0 +1,17 @@
+"""The tflite-runtime engine: for 32-bit Raspberry Pi OS, where LiteRT has no wheel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_runtime.engines.tflite import TFLiteEngine
+from edge_runtime.errors import EngineError
+
+
+def open_model(model: bytes, shape: tuple[int, int]) -> TFLiteEngine:
+    """Open a TFLite model of windows `shape` (T, C). Raises `EngineError`, also where numpy is too new for the package."""
+    if int(np.__version__.split(".")[0]) >= 2:
+        raise EngineError(f"tflite: tflite-runtime needs numpy below 2, got {np.__version__}: pip install 'numpy<2'")
+    from tflite_runtime import interpreter
+
+    return TFLiteEngine(interpreter, "tflite", model, shape)

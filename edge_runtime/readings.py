@@ -1,0 +1,211 @@
+"""The types that flow: a `Reading` goes in, a `Verdict` comes out, an `Alert` is what a person gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import ReadingError
+
+Moment = datetime | float | np.datetime64
+"""A point in time: a datetime (naive is read as UTC), seconds since 1970 UTC, or a datetime64 (UTC)."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The first and last microsecond since 1970 that a datetime can hold: the years 1 to 9999."""
+
+SCORED, WARMING_UP, GAP, OUT_OF_RANGE, SENSOR_FAULT, OFF = range(6)
+STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off")
+"""Why a reading has a score, or has none:
+
+- `scored`: it has one.
+- `warming_up`: the window is not full yet.
+- `gap`: readings are missing for longer than the bundle allows, or it is not later than the one before; the window
+  starts again.
+- `out_of_range`: a value is outside its valid range, or infinite.
+- `sensor_fault`: a sensor is stuck or silent. `off`: the machine is not in the state the model knows.
+  (No bundle of format 1 produces these two.)
+"""
+
+QUIET, RAISED, ACTIVE, CLEARED = range(4)
+ALARM_STATES = ("quiet", "raised", "active", "cleared")
+"""No alarm; this verdict raised it; it was raised before; this verdict cleared it."""
+
+
+def to_microseconds(moment: Moment) -> int:
+    """Microseconds since 1970 UTC. Raises `ReadingError` for anything that is not a point in time."""
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        microseconds = (moment - EPOCH) // _MICROSECOND
+    elif isinstance(moment, np.datetime64) and not np.isnat(moment):
+        microseconds = int(moment.astype("datetime64[us]").astype(np.int64))
+    elif isinstance(moment, (int, float, np.integer, np.floating)) and abs(moment) < 1e12:
+        microseconds = round(float(moment) * 1e6)
+    else:
+        raise ReadingError(f"expected a time (datetime, datetime64 or seconds since 1970), got {moment!r}")
+    if not EARLIEST <= microseconds <= LATEST:
+        raise ReadingError(f"expected a time in the years 1 to 9999, got {moment!r}")
+    return microseconds
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """The UTC datetime of microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+class Reading(NamedTuple):
+    """What the sensors of one machine said at one moment."""
+
+    time: Moment
+    """When; naive datetimes are read as UTC."""
+    values: Sequence[float] | npt.NDArray[np.float64]
+    """One number a channel, in the bundle's order and units; NaN where a value is missing."""
+    machine: int = 0
+    """Which machine, 0 to machines - 1."""
+
+
+class Alert(NamedTuple):
+    """An alarm that was raised or cleared: what a person gets to read."""
+
+    kind: str
+    """`raised` or `cleared`."""
+    time: datetime
+    machine: int | None
+    score: float
+    threshold: float
+    contributions: Mapping[str, float]
+    """The share of each channel in the score, in units of the score."""
+
+    @property
+    def severity(self) -> float:
+        """How many times the threshold the score is."""
+        return self.score / self.threshold
+
+    def __str__(self) -> str:
+        top = max(self.contributions, key=lambda name: self.contributions[name])
+        machine = "" if self.machine is None else f" machine {self.machine}:"
+        return (
+            f"{self.time:%Y-%m-%d %H:%M:%S}Z{machine} alarm {self.kind}: score {self.score:.4g} is "
+            f"{self.severity:.2f} x the threshold, mostly {top}"
+        )
+
+
+class Verdict(NamedTuple):
+    """The answer to one reading. `anomalous` is None unless `status` is `scored`."""
+
+    time: datetime
+    """Of the reading, UTC; it is the last one of the window that was scored."""
+    machine: int | None
+    """None where the detector watches one machine only."""
+    status: str
+    """One of `STATUSES`."""
+    score: float | None
+    threshold: float
+    anomalous: bool | None
+    """Whether the score is above the threshold."""
+    alarm: str
+    """One of `ALARM_STATES`."""
+    contributions: Mapping[str, float] | None
+    """The share of each channel in the score; they add up to it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What the `--json` lines carry."""
+        return {**self._asdict(), "time": self.time.isoformat()}
+
+    def alert(self) -> Alert | None:
+        """The alert this verdict raised or cleared, if it did."""
+        if self.alarm not in ("raised", "cleared") or self.score is None or self.contributions is None:
+            return None
+        return Alert(self.alarm, self.time, self.machine, self.score, self.threshold, self.contributions)
+
+
+class Verdicts(Sequence[Verdict]):
+    """N verdicts as columns; indexing and iterating give `Verdict` objects.
+
+    Columns, each with N rows: `times` datetime64[us] UTC; `machines` int64; `status_codes` and `alarm_codes` uint8,
+    positions in `STATUSES` and `ALARM_STATES`; `scores` float64, NaN where not scored; `thresholds` float64;
+    `contributions` (N, C) float64, NaN where not scored.
+    """
+
+    def __init__(self, count: int, channels: tuple[str, ...], *, one_machine: bool) -> None:
+        self.channels = channels
+        self.one_machine = one_machine
+        self.times = np.zeros(count, "datetime64[us]")
+        self.machines = np.zeros(count, np.int64)
+        self.status_codes = np.zeros(count, np.uint8)
+        self.scores = np.full(count, np.nan)
+        self.thresholds = np.zeros(count)
+        self.alarm_codes = np.zeros(count, np.uint8)
+        self.contributions = np.full((count, len(channels)), np.nan)
+
+    @property
+    def scored(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a score, (N,)."""
+        return np.equal(self.status_codes, SCORED)
+
+    @property
+    def anomalous(self) -> npt.NDArray[np.bool_]:
+        """Which rows are scored and above the threshold, (N,)."""
+        return self.scored & np.greater(self.scores, self.thresholds)
+
+    def alerts(self) -> list[Alert]:
+        """The alarms raised and cleared, in order."""
+        rows = np.nonzero((self.alarm_codes == RAISED) | (self.alarm_codes == CLEARED))[0]
+        return [alert for row in rows if (alert := self[int(row)].alert()) is not None]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @overload
+    def __getitem__(self, index: int) -> Verdict: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Verdict]: ...
+    def __getitem__(self, index: int | slice) -> Verdict | list[Verdict]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        return build_verdict(
+            int(self.times[index].astype(np.int64)),
+            None if self.one_machine else int(self.machines[index]),
+            int(self.status_codes[index]),
+            float(self.scores[index]),
+            float(self.thresholds[index]),
+            int(self.alarm_codes[index]),
+            self.channels,
+            self.contributions[index].tolist(),
+        )
+
+    def __iter__(self) -> Iterator[Verdict]:
+        for row in range(len(self)):
+            yield self[row]
+
+
+def build_verdict(
+    microseconds: int,
+    machine: int | None,
+    status: int,
+    score: float,
+    threshold: float,
+    alarm: int,
+    channels: tuple[str, ...],
+    contributions: Sequence[float],
+) -> Verdict:
+    """A `Verdict` from codes; score and contributions are left out unless the status is `scored`."""
+    time = EPOCH + timedelta(0, 0, microseconds)
+    if status != SCORED:
+        return Verdict(time, machine, STATUSES[status], None, threshold, None, ALARM_STATES[alarm], None)
+    return Verdict(
+        time,
+        machine,
+        "scored",
+        score,
+        threshold,
+        score > threshold,
+        ALARM_STATES[alarm],
+        dict(zip(channels, contributions, strict=True)),
+    )

@@ -1,0 +1,69 @@
+"""Scaling: each channel in units of its normal spread.
+
+All three kinds are `(value - center) / scale`; they differ in what is fitted: mean and standard deviation
+(`standard`), least value and range (`min_max`), median and the distance between the quartiles (`robust`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import TrainingError
+from edge_runtime.manifest import Scaling
+
+
+def fit_scaling(
+    kind: Literal["standard", "min_max", "robust"], values: npt.NDArray[np.float64], channels: Sequence[str]
+) -> Scaling:
+    """Fit the scaling to normal readings.
+
+    `values`: (N, C) float64 in the channels' units, NaN where missing. Raises `TrainingError` for a channel that has no
+    value or does not vary, naming it.
+    """
+    for column, name in enumerate(channels):
+        present = values[~np.isnan(values[:, column]), column]
+        if not len(present):
+            raise TrainingError(f"channel {name!r}: expected readings to fit the scaling to, got none")
+        if present.min() == present.max():
+            raise TrainingError(
+                f"channel {name!r}: expected readings that vary, got {present[0]:g} in all {len(present)} rows; "
+                "leave the channel out or train on more data"
+            )
+    if kind == "standard":
+        center, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    elif kind == "min_max":
+        center = np.nanmin(values, axis=0)
+        scale = np.nanmax(values, axis=0) - center
+    else:
+        lower, center, upper = np.nanpercentile(values, [25, 50, 75], axis=0)
+        scale = upper - lower
+    for name, spread in zip(channels, scale, strict=True):
+        if not spread > 0:
+            raise TrainingError(
+                f"channel {name!r}: expected readings that vary, got a {kind} scale of {spread:g}; "
+                "choose another kind of scaling"
+            )
+    return Scaling(kind, tuple(center.tolist()), tuple(scale.tolist()))
+
+
+class Scale:
+    """Applies a fitted scaling."""
+
+    def __init__(self, scaling: Scaling) -> None:
+        self._center = np.array(scaling.center)
+        self._per_unit = 1 / np.array(scaling.scale)
+
+    def step(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Scale `values` (..., C) in the channels' units; returns (..., C)."""
+        scaled: npt.NDArray[np.float64] = values - self._center
+        scaled *= self._per_unit
+        return scaled
+
+    def invert(self, scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The values (..., C) that scale to `scaled`."""
+        values: npt.NDArray[np.float64] = scaled / self._per_unit + self._center
+        return values

@@ -1,0 +1,225 @@
+"""Tables and streams of readings: CSV and JSON lines, read strictly.
+
+A row that cannot be read is an error that names file, row and column; nothing is skipped. The first line of a CSV file
+names the columns; the separator is the comma, semicolon or tab it holds most of. A JSON line is an object with the same
+names. An empty cell, `nan`, `NA` or null is a missing value.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import ReadingError, TableError
+from edge_runtime.readings import Reading, from_microseconds, to_microseconds
+
+MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
+"""What stands for a missing value, in lower case."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Readings as columns."""
+
+    source: str
+    """What to call it in messages."""
+    channels: tuple[str, ...]
+    times: npt.NDArray[np.int64]
+    """(N,) microseconds since 1970 UTC, rising."""
+    values: npt.NDArray[np.float64]
+    """(N, C), NaN where missing."""
+
+    @property
+    def datetimes(self) -> npt.NDArray[np.datetime64]:
+        """The times (N,) as datetime64[us]."""
+        return self.times.view("datetime64[us]")
+
+
+def read_table(
+    path: str | PathLike[str], time_column: str, channels: Sequence[str] | None, *, ignore_extra: bool = False
+) -> Table:
+    """Read a CSV or JSON lines file.
+
+    `channels` are the columns wanted, in order (None: all but the time). Raises `TableError` for a file that is missing or
+    empty, a column that is missing or, unless `ignore_extra`, not asked for, a cell that is no number or infinite, or a time
+    that is not later than the one before.
+    """
+    source = str(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = ReadingRows(file, source, time_column, channels, ignore_extra=ignore_extra)
+            times, numbers = array("q"), array("d")
+            for time, values in rows:
+                times.append(time)
+                numbers.extend(values)
+    except OSError as fault:
+        raise TableError(f"{source}: cannot be read: {fault.strerror}") from None
+    except UnicodeDecodeError as fault:
+        raise TableError(f"{source}: expected UTF-8 text, got the byte {fault.object[fault.start]:#04x}") from None
+    if not times:
+        raise TableError(f"{source}: expected rows of readings, got none below the column names")
+    names = rows.channels
+    table = np.frombuffer(numbers, np.float64).reshape(-1, len(names))
+    return Table(source, names, np.frombuffer(times, np.int64), table)
+
+
+def check_not_all_missing(table: Table) -> None:
+    """Raise `TableError` naming the channels that have no value in any row."""
+    empty = [name for name, column in zip(table.channels, table.values.T, strict=True) if np.isnan(column).all()]
+    if empty:
+        which = "any channel" if len(empty) == len(table.channels) else ", ".join(empty)
+        raise TableError(
+            f"{table.source}: expected readings for {which}, got none: "
+            f"all {len(table.times)} rows are missing the value"
+        )
+
+
+class ReadingRows:
+    """Iterates the rows of an open CSV or JSON lines stream as they arrive: `(microseconds, values)`."""
+
+    def __init__(
+        self,
+        lines: Iterable[str],
+        source: str,
+        time_column: str,
+        channels: Sequence[str] | None,
+        *,
+        ignore_extra: bool = False,
+    ) -> None:
+        self.channels = tuple(channels or ())
+        self._lines = iter(lines)
+        self._source = source
+        self._time_column = time_column
+        self._all_channels = channels is None
+        self._ignore_extra = ignore_extra
+        self._row = 0
+        self._last: int | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, list[float]]]:
+        first = next((line for line in self._numbered() if line.strip()), None)
+        if first is None:
+            raise TableError(f"{self._source}: expected a line of column names, got an empty file")
+        cells_of = self._json_cells(first) if first.lstrip().startswith("{") else self._csv_cells(first)
+        for time_cell, cells in cells_of:
+            time = self._time(time_cell)
+            yield time, [self._number(cell, name) for cell, name in zip(cells, self.channels, strict=True)]
+
+    def _numbered(self) -> Iterator[str]:
+        for line in self._lines:
+            self._row += 1
+            yield line
+
+    def _csv_cells(self, header: str) -> Iterator[tuple[object, list[Any]]]:
+        import csv
+
+        separator = max(",;\t", key=header.count)
+        names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        self._check_names(names)
+        time_at = names.index(self._time_column)
+        channels_at = [names.index(name) for name in self.channels]
+        for cells in csv.reader(self._numbered(), delimiter=separator):
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                raise self._error(f"expected {len(names)} cells, got {len(cells)}")
+            yield cells[time_at], [cells[i] for i in channels_at]
+
+    def _json_cells(self, first: str) -> Iterator[tuple[object, list[Any]]]:
+        import json
+
+        def decode(line: str) -> dict[str, Any]:
+            try:
+                data = json.loads(line)
+            except (ValueError, RecursionError) as fault:
+                raise self._error(f"expected a JSON object, got {line.strip()[:40]!r} ({fault})") from None
+            if not isinstance(data, dict):
+                raise self._error(f"expected a JSON object, got {line.strip()[:40]!r}")
+            return data
+
+        data = decode(first)
+        while True:
+            self._check_names(list(data))
+            yield data[self._time_column], [data[name] for name in self.channels]
+            line = next((line for line in self._numbered() if line.strip()), None)
+            if line is None:
+                return
+            data = decode(line)
+
+    def _check_names(self, names: list[str]) -> None:
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise self._error(f"expected each column once, got {min(repeated)!r} twice")
+        if self._time_column not in names:
+            raise self._error(f"expected a time column {self._time_column!r}, got the columns {', '.join(names)}")
+        if self._all_channels:
+            self._all_channels = False
+            self.channels = tuple(name for name in names if name != self._time_column)
+        missing = [name for name in self.channels if name not in names]
+        if missing:
+            raise self._error(f"expected a channel {missing[0]!r}, got the columns {', '.join(names)}")
+        extra = [name for name in names if name != self._time_column and name not in self.channels]
+        if extra and not self._ignore_extra:
+            raise self._error(f"expected the channels {', '.join(self.channels)}, got one more: {extra[0]!r}")
+
+    def _time(self, cell: object) -> int:
+        try:
+            time = to_microseconds(_moment(cell))
+        except (ValueError, OverflowError, ReadingError):
+            raise self._error(
+                f"expected a time such as 2004-02-12T10:32:39 or seconds since 1970, got {cell!r}", self._time_column
+            ) from None
+        if self._last is not None and time <= self._last:
+            last = from_microseconds(self._last).isoformat()
+            what = "the same time again" if time == self._last else f"{cell!r}"
+            raise self._error(f"expected a time after {last}, got {what}", self._time_column)
+        self._last = time
+        return time
+
+    def _number(self, cell: object, channel: str) -> float:
+        if cell is None:
+            return np.nan
+        if isinstance(cell, str):
+            text = cell.strip()
+            if text.lower() in MISSING:
+                return np.nan
+            try:
+                number = float(text) if "_" not in text else None
+            except ValueError:
+                number = None
+        else:
+            number = float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
+        if number is None:
+            raise self._error(f"expected a number, got {cell!r}", channel)
+        if number in (np.inf, -np.inf):
+            raise self._error(f"expected a finite number, got {cell!r}", channel)
+        return number
+
+    def _error(self, fault: str, column: str | None = None) -> TableError:
+        place = f"row {self._row}" if column is None else f"row {self._row}, column {column!r}"
+        return TableError(f"{self._source}: {place}: {fault}")
+
+
+def read_stream(
+    lines: Iterable[str], source: str, time_column: str, channels: Sequence[str], *, ignore_extra: bool = False
+) -> Iterator[Reading]:
+    """Readings from an open stream of CSV or JSON lines, each as soon as its line is there. Raises `TableError`."""
+    rows = ReadingRows(lines, source, time_column, channels, ignore_extra=ignore_extra)
+    for time, values in rows:
+        yield Reading(from_microseconds(time), values)
+
+
+def _moment(cell: object) -> datetime | float:
+    if isinstance(cell, str):
+        text = cell.strip()
+        is_date = "-" in text[1:] or ":" in text
+        return datetime.fromisoformat(text) if is_date else float(text)
+    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+        return cell
+    raise ValueError(cell)

@@ -1,0 +1,44 @@
+"""The last T readings of every machine, ready for the engine without copying.
+
+A ring buffer that is written twice, T rows apart: the window that ends at any position is then one contiguous
+stretch of it, in order of time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.clean import Machines
+
+
+class Windows:
+    """Ring buffers of T scaled readings for M machines."""
+
+    def __init__(self, machines: int, length: int, channels: int) -> None:
+        self.shape = (length, channels)
+        self._length = length
+        self._ring = np.zeros((machines, 2 * length, channels), np.float32)
+        steps = np.lib.stride_tricks.sliding_window_view(self._ring, length, axis=1, writeable=False)
+        self._views = steps.swapaxes(2, 3)  # (M, T + 1, T, C), no copy
+        self._next = np.zeros(machines, np.int64)
+        self._filled = np.zeros(machines, np.int64)
+
+    def restart(self, machine: Machines | slice) -> None:
+        """Empty the machine's window."""
+        self._filled[machine] = 0
+
+    def push(
+        self, machine: Machines, scaled: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float32], bool | npt.NDArray[np.bool_]]:
+        """Add one reading (..., C) to each machine's window.
+
+        Returns the windows (..., T, C) float32 that end with it, and whether they are full (...). For one machine the window
+        is a view of the ring: use it before the machine's next reading.
+        """
+        position = self._next[machine]
+        self._ring[machine, position] = scaled
+        self._ring[machine, position + self._length] = scaled
+        self._next[machine] = (position + 1) % self._length
+        self._filled[machine] += 1
+        return self._views[machine, position + 1], self._filled[machine] >= self._length

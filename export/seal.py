@@ -1,0 +1,163 @@
+"""Run directory -> bundle: convert every variant, prove each through the device runtime, seal what passed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.bundle import Bundle, seal
+from edge_runtime.commands.verify import verify
+from edge_runtime.detector import load
+from edge_runtime.engines import is_installed
+from edge_runtime.errors import ExportError
+from edge_runtime.files import write_whole
+from edge_runtime.golden import GoldenReadings, write_golden
+from edge_runtime.manifest import ParityCheck, Variant
+from export.parity import Reference, Windows, check_parity, over_budget, parity_windows
+from export.variants import RECIPES, Recipe
+from training.run_directory import Run, read_run
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class VariantOutcome:
+    """What became of one variant."""
+
+    name: str
+    engines: tuple[str, ...]
+    """The engines it was proven with."""
+    size: int
+    """Bytes; 0 if it does not convert."""
+    parity: dict[str, ParityCheck]
+    """By set of windows; the worst of the engines."""
+    refused: str | None
+    """Why it is not in the bundle; None if it is."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was sealed, and what was left out."""
+
+    path: Path
+    bundle: Bundle
+    outcomes: tuple[VariantOutcome, ...]
+
+
+def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = lambda line: None) -> ExportResult:
+    """Export a run, or the run directory of that name, to one verified file.
+
+    `out` defaults to `NAME.anomalite` in the current folder; an existing file is replaced once the new one is proven. `say` is
+    told what is going on. Raises `RunError`, `ExportError` if no variant passes, `OutputError`.
+    """
+    run = run if isinstance(run, Run) else read_run(run)
+    manifest = run.manifest
+    target = Path(out) if out is not None else Path(f"{manifest.name}.anomalite")
+    say("loading the trained model")
+    model, twin = run.load_model(), run.load_twin()
+    reference = Reference(manifest, partial(_reconstruct, model))
+    windows = parity_windows(reference, run.calibration_windows, manifest.provenance.seed)
+
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / "trial.anomalite"
+        passed: list[tuple[Variant, bytes]] = []
+        outcomes = []
+        for recipe in RECIPES:
+            say(f"converting and proving {recipe.name}")
+            outcome, data = _prove(recipe, model, twin, reference, windows, trial)
+            outcomes.append(outcome)
+            if data is not None:
+                passed.append((_variant(recipe, outcome.parity), data))
+        if not passed:
+            reasons = "; ".join(f"{outcome.name}: {outcome.refused}" for outcome in outcomes)
+            raise ExportError(f"{run.path}: no variant passed parity: {reasons}")
+        say("sealing")
+        models = {variant.name: data for variant, data in passed}
+        whole = replace(manifest, variants=tuple(variant for variant, _ in passed))
+        values, times = golden_readings(run)
+        golden = _expect(seal(trial, whole, models, None), values, times)
+        bundle = seal(trial, whole, models, write_golden(golden))
+        failed = [result for result in verify(bundle)[0] if not result.passed]
+        if failed:
+            raise ExportError(f"{target}: {failed[0].variant} on {failed[0].engine} does not repeat its golden scores")
+        write_whole(target, trial.read_bytes())
+    return ExportResult(target, Bundle.read(target), tuple(outcomes))
+
+
+def _reconstruct(model: Any, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    parts = [np.asarray(model(windows[i : i + 512], training=False)) for i in range(0, len(windows), 512)]
+    return np.concatenate(parts)
+
+
+def _prove(
+    recipe: Recipe, model: Any, twin: Any, reference: Reference, windows: dict[str, Windows], trial: Path
+) -> tuple[VariantOutcome, bytes | None]:
+    """Convert one variant and compare it, sealed and read back, with the trained model; its bytes if it passed."""
+    engines = tuple(engine for engine in recipe.engines if is_installed(engine) and engine != "tflite")
+    if not engines:
+        return VariantOutcome(
+            recipe.name, (), 0, {}, f"not proven: {' or '.join(recipe.engines)} is not installed"
+        ), None
+    manifest = reference.manifest
+    try:
+        data = recipe.convert(model, twin, (manifest.window.length, len(manifest.channels)))
+    except ExportError as fault:
+        return VariantOutcome(recipe.name, engines, 0, {}, str(fault)), None
+    seal(trial, replace(manifest, variants=(_variant(recipe, {}),)), {recipe.name: data}, None)
+    checks = [
+        check_parity(reference, lambda machines, engine=engine: load(trial, engine=engine, machines=machines), windows)  # type: ignore[misc]
+        for engine in engines
+    ]
+    parity = {name: _worst([check[name] for check in checks]) for name in windows}
+    refused = over_budget(parity, recipe.budget)
+    return VariantOutcome(recipe.name, engines, len(data), parity, refused), data if refused is None else None
+
+
+def _worst(checks: list[ParityCheck]) -> ParityCheck:
+    return ParityCheck(
+        checks[0].windows,
+        max(check.reconstruction for check in checks),
+        max(check.score for check in checks),
+        max(check.flipped for check in checks),
+    )
+
+
+def _variant(recipe: Recipe, parity: dict[str, ParityCheck]) -> Variant:
+    return Variant(recipe.name, recipe.file, recipe.engines, "", 0, recipe.tolerance, parity)
+
+
+def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """A stretch of held-out readings (N, C) and their times (N,), made to visit every path of the preparation.
+
+    One value is missing (held), one reading is left out of its valid range by being infinite, a long silence restarts the
+    window, and the last third is shifted, so that it is decided otherwise.
+    """
+    length = run.manifest.window.length
+    rows = min(len(run.stream_times), 4 * length + 16)
+    values, times = run.stream_values[:rows].copy(), run.stream_times[:rows].copy()
+    spread = np.array(run.manifest.scaling.scale)
+    values[length + 1, 0] = np.nan
+    values[length + 3, -1] = np.inf
+    values[-rows // 3 :] += np.linspace(0, 12, len(values[-rows // 3 :]))[:, None] * spread
+    if rows > 3 * length:
+        times[2 * length :] += round(2e6 * run.manifest.sampling.longest_gap_s)
+    return values, times
+
+
+def _expect(bundle: Bundle, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> GoldenReadings:
+    """What each variant of the bundle answers to the readings, on the first engine that runs it here."""
+    scores: dict[str, npt.NDArray[np.float64]] = {}
+    for variant in bundle.manifest.variants:
+        engine = next(engine for engine in variant.engines if is_installed(engine))
+        detector = load(bundle.source, engine=engine, variant=variant.name)
+        verdicts = detector.score(values, times.view("datetime64[us]"))
+        detector.close()
+        scores[variant.name] = verdicts.scores
+    return GoldenReadings(values, times, verdicts.status_codes, scores)

@@ -1,0 +1,100 @@
+"""`anomalite train`: a configuration and normal readings in, a run directory out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from edge_runtime.cli import EXIT_DONE, write
+from edge_runtime.errors import RunError
+from training.extra import import_keras, quiet_tensorflow, require_extra
+from training.flow import Plan, carry_out, plan
+from training.progress import show_progress
+from training.run_directory import Run
+
+__all__ = ["main", "require_extra"]
+
+EXAMPLE = "example: anomalite train examples/ims_bearing/train.toml --out runs/bearing"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="anomalite train",
+        description="Train an autoencoder on normal readings and fit the threshold to held-out ones.",
+        epilog=EXAMPLE,
+    )
+    parser.add_argument("config", metavar="CONFIG.toml", help="which readings, which model, which threshold")
+    parser.add_argument("--out", metavar="RUN_DIR", help="where the run is written (default: runs/NAME)")
+    parser.add_argument("--from", dest="from_run", metavar="RUN_DIR", help="go on from this run's weights and scaling")
+    parser.add_argument("--force", action="store_true", help="replace an earlier run in RUN_DIR")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the summary")
+    options = parser.parse_args(arguments)
+    require_extra("anomalite train", "tensorflow", "keras", "matplotlib", "rich")
+    try:
+        planned = plan(options.config, options.out, options.from_run, options.force)
+        run = _carry_out(planned)
+    except KeyboardInterrupt:
+        raise RunError("interrupted: no run was written") from None
+    for line in [json.dumps(summary(run))] if options.json else describe(run):
+        write(line)
+    return EXIT_DONE
+
+
+def _carry_out(planned: Plan) -> Run:
+    windows = {name: len(part.windows) for name, part in planned.data.parts.items()}
+    parts = ", ".join(f"{count} for {name.replace('_', ' ')}" for name, count in windows.items())
+    _say(f"windows of {planned.config.window.length} readings x {len(planned.channels)} channels: {parts}")
+    _say("starting TensorFlow")
+    with quiet_tensorflow():
+        import_keras()
+    with show_progress(planned.config.fit.epochs) as progress:
+        return carry_out(planned, progress)
+
+
+def describe(run: Run) -> list[str]:
+    """What was trained, in lines for people."""
+    record, manifest = run.record, run.manifest
+    epochs = f"{len(record.history)} epochs in {record.seconds:.1f} s, kept epoch {record.best_epoch}"
+    threshold = manifest.threshold
+    rows = [
+        ("model", f"{manifest.family}, {record.parameters} parameters"),
+        *(
+            (
+                name.replace("_", " "),
+                f"{part.windows} windows of {part.rows} rows, {part.first:%F %T} to {part.last:%F %T}",
+            )
+            for name, part in record.parts.items()
+        ),
+        ("training", f"{epochs} (held-out loss {record.history[record.best_epoch - 1].held_out_loss:.4f})"),
+        ("threshold", f"{threshold.value:.6g} = {threshold.percentile:g}th percentile x {threshold.factor:g}"),
+        *([("from", record.earlier.path)] if record.earlier else []),
+        ("run", str(run.path)),
+    ]
+    width = max(len(label) for label, _ in rows)
+    return [f"{label:{width}}  {text}" for label, text in rows]
+
+
+def summary(run: Run) -> dict[str, object]:
+    """What was trained, for machines."""
+    record = run.record
+    return {
+        "run": str(run.path),
+        "name": record.name,
+        "family": run.manifest.family,
+        "parameters": record.parameters,
+        "windows": {name: part.windows for name, part in record.parts.items()},
+        "epochs": len(record.history),
+        "best_epoch": record.best_epoch,
+        "held_out_loss": record.history[record.best_epoch - 1].held_out_loss,
+        "seconds": record.seconds,
+        "threshold": run.manifest.threshold.value,
+        "seed": record.seed,
+        "from": record.earlier.path if record.earlier else None,
+    }
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

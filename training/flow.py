@@ -1,0 +1,215 @@
+"""The whole of training: plan (configuration, data, target) -> fit -> calibrate -> run directory.
+
+`plan` needs no TensorFlow and finds what is wrong with the input at once; `carry_out` does the work.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.errors import RunError
+from edge_runtime.manifest import FORMAT as BUNDLE_FORMAT
+from edge_runtime.manifest import Channel, Manifest, Provenance
+from edge_runtime.readings import from_microseconds
+from edge_runtime.scale import Scale
+from training.calibrate import Calibration, calibrate
+from training.config import Config, parse_config, read_config
+from training.data import NormalData, Part, longest_stream, prepare_data, read_files
+from training.fit import Fitted, Progress, fit
+from training.replace_directory import check_target
+from training.run_directory import (
+    FORMAT,
+    MODEL,
+    RECORD,
+    EarlierRun,
+    NormalReadings,
+    PartRecord,
+    Record,
+    Run,
+    read_run,
+    write_run,
+)
+
+MOST_WINDOWS = 4_000
+"""Held-out windows kept in a run directory."""
+STREAM_ROWS = 512
+"""Held-out rows kept in a run directory, or four window lengths if that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is known before training."""
+
+    config: Config
+    config_path: Path
+    config_text: bytes
+    channels: tuple[Channel, ...]
+    data: NormalData
+    data_sha256: dict[str, str]
+    """Of each file, by its name in the configuration."""
+    out: Path
+    earlier: Run | None
+    force: bool
+
+
+def train(
+    config_path: str | Path,
+    out: str | Path | None = None,
+    from_run: str | Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a detector as a TOML configuration says and write a run directory.
+
+    `out` defaults to `runs/NAME` in the current folder; `from_run` is a run directory whose weights and scaling to go on from;
+    `force` replaces a run directory that is there already; `progress` is told of every epoch. Raises `InputError`,
+    `TrainingError`, `RunError`, `OutputError`, `ExtraMissingError`; whatever is raised, Ctrl-C too, no half run is left behind.
+    """
+    return carry_out(plan(config_path, out, from_run, force), progress)
+
+
+def plan(
+    config_path: str | Path, out: str | Path | None = None, from_run: str | Path | None = None, force: bool = False
+) -> Plan:
+    """Read and check everything that training needs; arguments and errors as for `train`."""
+    text = read_config(config_path)
+    config = parse_config(text, str(config_path))
+    target = Path(out) if out is not None else Path("runs") / config.name
+    check_target(target, RECORD if force else None)
+    earlier = None if from_run is None else read_run(from_run)
+    table, sha256 = read_files(config, Path(config_path).parent)
+    channels = config.channels or tuple(Channel(name) for name in table.channels)
+    if earlier is not None:
+        _check_continues(earlier, config, channels)
+    data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
+    return Plan(config, Path(config_path).absolute(), text, channels, data, sha256, target, earlier, force)
+
+
+def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
+    """Fit, calibrate and write the run directory; errors as for `train`."""
+    config, parts = plan.config, plan.data.parts
+    fitted = fit(
+        config.model,
+        config.fit,
+        config.seed,
+        parts["fit"].windows,
+        parts["early_stopping"].windows,
+        weights=None if plan.earlier is None else plan.earlier.load_model().get_weights(),
+        progress=progress,
+    )
+    calibration = calibrate(fitted.model, parts["calibration"].windows, config.score, config.threshold)
+    record = _record(plan, fitted)
+    return write_run(
+        plan.out,
+        model=fitted.model,
+        manifest=_manifest(plan, record, calibration),
+        config=plan.config_text,
+        normal=_normal_readings(plan.data, config.window.length),
+        record=record,
+        force=plan.force,
+    )
+
+
+def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) -> None:
+    """Raise `RunError` unless the earlier run's weights mean the same thing under this configuration."""
+    before = earlier.manifest
+    for what, expected, got in (
+        ("model", earlier.config.model, config.model),
+        (
+            "channels",
+            [(each.name, each.unit) for each in before.channels],
+            [(each.name, each.unit) for each in channels],
+        ),
+        ("window length", before.window.length, config.window.length),
+        ("kind of scaling", before.scaling.kind, config.scaling.kind),
+    ):
+        if expected != got:
+            raise RunError(f"{earlier.path}: expected the run's own {what} to train on from it, {expected}, got {got}")
+
+
+def _record(plan: Plan, fitted: Fitted) -> Record:
+    return Record(
+        format=FORMAT,
+        name=plan.config.name,
+        config_path=str(plan.config_path),
+        trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=plan.config.seed,
+        parameters=int(fitted.model.count_params()),
+        seconds=round(fitted.seconds, 3),
+        best_epoch=fitted.best_epoch,
+        history=fitted.history,
+        parts={name: _part_record(part) for name, part in plan.data.parts.items()},
+        data_sha256=plan.data_sha256,
+        versions=_versions(),
+        earlier=None if plan.earlier is None else _earlier_run(plan.earlier),
+    )
+
+
+def _earlier_run(run: Run) -> EarlierRun:
+    return EarlierRun(str(run.path), run.record.trained_at, run.record.files[MODEL], run.record.data_sha256)
+
+
+def _part_record(part: Part) -> PartRecord:
+    first, last = part.stretches[0].times[0], part.stretches[-1].times[-1]
+    return PartRecord(from_microseconds(int(first)), from_microseconds(int(last)), part.rows, len(part.windows))
+
+
+def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
+    config, best = plan.config, record.history[record.best_epoch - 1]
+    return Manifest(
+        format=BUNDLE_FORMAT,
+        name=config.name,
+        family=config.model.family,
+        parameters=record.parameters,
+        time_column=config.data.time_column,
+        channels=plan.channels,
+        sampling=config.sampling,
+        cleaning=config.cleaning,
+        scaling=plan.data.scaling,
+        window=config.window,
+        score=config.score,
+        threshold=calibration.threshold,
+        alarm=config.alarm,
+        calibration=calibration.quantiles,
+        provenance=Provenance(
+            trained_at=record.trained_at,
+            seed=config.seed,
+            data_sha256=record.data_sha256,
+            trained_from=record.parts["fit"].first.isoformat(),
+            trained_to=record.parts["calibration"].last.isoformat(),
+            versions=record.versions,
+            metrics={
+                **{f"{name}_windows": float(part.windows) for name, part in record.parts.items()},
+                "epochs": float(len(record.history)),
+                "best_epoch": float(record.best_epoch),
+                "seconds": record.seconds,
+                "loss": best.loss,
+                "held_out_loss": best.held_out_loss,
+            },
+        ),
+    )
+
+
+def _normal_readings(data: NormalData, length: int) -> NormalReadings:
+    windows = data.parts["calibration"].windows
+    kept = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(np.int64)
+    stream = longest_stream(data.parts["calibration"], max(STREAM_ROWS, 4 * length))
+    in_units = Scale(data.scaling).invert(windows[kept].astype(np.float64))
+    return NormalReadings(in_units, stream.values, stream.times)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("anomalite", "numpy", "keras", "tensorflow"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # run from a checkout; tensorflow as tensorflow-cpu or one's own build
+            versions[package] = "not installed as a package"
+    return versions
