@@ -49,6 +49,11 @@ class Bundle:
             raise BundleError(f"{source}: cannot be read: {fault.strerror}") from None
         if len(data) > LARGEST_FILE:
             raise BundleError(f"{source}: expected a bundle of at most {LARGEST_FILE} bytes, got a larger file")
+        return cls.parse(data, source)
+
+    @classmethod
+    def parse(cls, data: bytes, source: str) -> Bundle:
+        """Verify a bundle's bytes. Raises `BundleError` naming `source`."""
         _check_digest(data, source)
         members = _read_members(data, source)
         manifest = _read_manifest(members.pop(_MANIFEST, None), source)
@@ -65,10 +70,10 @@ class Bundle:
 
 
 def seal(path: str | PathLike[str], manifest: Manifest, models: dict[str, bytes], golden: bytes | None) -> Bundle:
-    """Write a bundle, read it back and verify it.
+    """Verify and write a bundle, read it back and verify it again.
 
     `models` holds each variant's file by the variant's name; hashes and sizes in the manifest are filled in here. The file
-    appears whole or not at all. Raises `OutputError`.
+    appears whole or not at all. Raises `BundleError` for what could not be read back, `OutputError`.
     """
     variants = tuple(
         replace(variant, sha256=sha256(models[variant.name]), size=len(models[variant.name]))
@@ -81,7 +86,9 @@ def seal(path: str | PathLike[str], manifest: Manifest, models: dict[str, bytes]
         sealed_golden = Golden(_GOLDEN, sha256(golden), len(golden))
     manifest = replace(manifest, format=FORMAT, variants=variants, golden=sealed_golden)
     text = json.dumps(encode(manifest), indent=1, allow_nan=False).encode()
-    write_whole(path, _pack({_MANIFEST: text, **members}))
+    data = _pack({_MANIFEST: text, **members})
+    Bundle.parse(data, str(path))  # before an earlier file of that name is gone
+    write_whole(path, data)
     return Bundle.read(path)
 
 
@@ -140,10 +147,8 @@ def _read_manifest(text: bytes | None, source: str) -> Manifest:
         data = json.loads(text)
         newest = data["format"] if isinstance(data, dict) and type(data.get("format")) is int else None
         if newest is not None and newest != FORMAT:
-            raise BundleError(
-                f"{source}: {_MANIFEST}: expected format {FORMAT}, got {newest} - at $.format; "
-                "install a newer anomalite to read it"
-            )
+            remedy = "; install a newer anomalite to read it" if newest > FORMAT else ""
+            raise BundleError(f"{source}: {_MANIFEST}: expected format {FORMAT}, got {newest} - at $.format{remedy}")
         return decode(Manifest, data, f"{source}: {_MANIFEST}")
     except SchemaError as fault:
         raise BundleError(str(fault)) from None

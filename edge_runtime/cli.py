@@ -27,9 +27,11 @@ EXIT_DONE, EXIT_ANOMALIES, EXIT_BAD_INPUT = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `anomalite` with the given arguments (default: the process's); returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if sys.stdout is None:  # closed by whoever started this process: nobody reads it
+        sys.stdout = open(os.devnull, "w")
     try:
         status = _run(arguments)
-        _flush()
+        flush()
         return status
     except AnomaliteError as fault:
         return _fail(str(fault))
@@ -43,7 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write(line: str) -> None:
     """Print a line on standard output. Raises `OutputError` if it cannot take it."""
     try:
-        sys.stdout.write(line + "\n")
+        try:
+            sys.stdout.write(line + "\n")
+        except UnicodeEncodeError:  # a terminal without "°"
+            encoding = sys.stdout.encoding
+            sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        raise OutputError(f"standard output: cannot be written: {fault.strerror}") from None
+
+
+def flush() -> None:
+    """Hand on what was printed so far. Raises `OutputError` if standard output cannot take it."""
+    try:
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as fault:
@@ -61,7 +77,11 @@ def _run(arguments: list[str]) -> int:
         return EXIT_DONE
     if arguments[0] not in COMMANDS:
         return _fail(f"unknown command {arguments[0]!r}, known: {', '.join(COMMANDS)}")
-    status: int = import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
+    try:
+        status: int = import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
+    except SystemExit:  # argparse, after --help or wrong use
+        flush()
+        raise
     return status
 
 
@@ -84,20 +104,11 @@ def _usage() -> str:
 def _fail(message: str) -> int:
     """Say what is wrong on one line."""
     try:
-        _flush()
+        flush()
     except (OutputError, BrokenPipeError):
         _drop_output()
     print(f"anomalite: {' '.join(message.splitlines())}", file=sys.stderr)
     return EXIT_BAD_INPUT
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as fault:
-        raise OutputError(f"standard output: cannot be written: {fault.strerror}") from None
 
 
 def _drop_output() -> None:

@@ -32,6 +32,9 @@ from edge_runtime.readings import (
 )
 from edge_runtime.score import Scorer
 
+CHUNK = 256
+"""Windows of a table that are scored together; it bounds the memory a long table takes."""
+
 
 def load(
     path: str | PathLike[str],
@@ -175,7 +178,7 @@ class Detector:
         verdicts = self._new_verdicts(np.zeros(len(readings), np.int64), moments)
         preparation, alarm = self._new_state(1)
         waiting: list[int] = []
-        windows = np.empty((self._batch, self.manifest.window.length, len(self._names)), np.float32)
+        windows = np.empty((CHUNK, self.manifest.window.length, len(self._names)), np.float32)
 
         def flush() -> None:
             if waiting:
@@ -191,7 +194,7 @@ class Detector:
             if window is not None:
                 windows[len(waiting)] = window
                 waiting.append(row)
-                if len(waiting) == self._batch:
+                if len(waiting) == CHUNK:
                     flush()
         flush()
         _run_alarm(alarm, verdicts, set(restarts))
@@ -210,13 +213,13 @@ class Detector:
     def _score_windows(
         self, windows: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        scores, contributions = np.empty(len(windows)), np.empty((len(windows), len(self._names)))
-        for start in range(0, len(windows), self._batch):
-            part = slice(start, start + self._batch)
-            batch = windows[part]
-            scores[part], contributions[part] = self._scorer.step_many(self.engine.run(batch), batch)
-        if not (scores < np.inf).all():
-            raise self._broken_engine(scores[~(scores < np.inf)][0])
+        size = self._batch
+        parts = [self.engine.run(windows[start : start + size]) for start in range(0, len(windows), size)]
+        reconstructions = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        scores, contributions = self._scorer.step_many(reconstructions, windows)
+        is_finite = scores < np.inf
+        if not is_finite.all():
+            raise self._broken_engine(scores[~is_finite][0])
         return scores, contributions
 
     def _broken_engine(self, score: float) -> EngineError:

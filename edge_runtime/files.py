@@ -18,7 +18,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
     try:
         try:
-            with open(partial, "xb") as file:
+            with open(partial, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -242,6 +242,10 @@ class Manifest:
         names = [channel.name for channel in self.channels]
         if not names or len(set(names)) != len(names) or self.time_column in names:
             raise ValueError(f"expected one or more channels with different names, got {names}")
+        files = [variant.file for variant in self.variants] + ([] if self.golden is None else [self.golden.file])
+        variants = [variant.name for variant in self.variants]
+        if len(set(files)) != len(files) or len(set(variants)) != len(variants):
+            raise ValueError(f"expected variants with different names and files, got {variants} in {files}")
         for key, numbers in (("center", self.scaling.center), ("scale", self.scaling.scale)):
             if len(numbers) != len(names):
                 raise ValueError(f"expected {len(names)} numbers in scaling.{key}, got {len(numbers)}")

@@ -147,12 +147,14 @@ class Verdicts(Sequence[Verdict]):
     @property
     def scored(self) -> npt.NDArray[np.bool_]:
         """Which rows have a score, (N,)."""
-        return np.equal(self.status_codes, SCORED)
+        is_scored: npt.NDArray[np.bool_] = self.status_codes == SCORED
+        return is_scored
 
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:
         """Which rows are scored and above the threshold, (N,)."""
-        return self.scored & np.greater(self.scores, self.thresholds)
+        is_anomalous: npt.NDArray[np.bool_] = self.scored & (self.scores > self.thresholds)
+        return is_anomalous
 
     def alerts(self) -> list[Alert]:
         """The alarms raised and cleared, in order."""

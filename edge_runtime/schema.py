@@ -9,6 +9,7 @@ dataclasses, `X | None`, unions of dataclasses told apart by a `Literal` field c
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from edge_runtime.errors import SchemaError
 T = TypeVar("T")
 
 _TAGS = ("kind", "family")
-_NAMES = {dict: "a table", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_NAMES = {dict: "a table", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing"}
 
 
 def decode(cls: type[T], data: object, source: str, path: str = "$") -> T:
@@ -99,7 +100,7 @@ def _union(options: tuple[Any, ...], data: object, source: str, path: str) -> ob
     by_tag = {typing.get_args(typing.get_type_hints(option)[tag])[0]: option for option in options}
     if tag not in given:
         raise SchemaError(source, path, f"expected the key {tag!r} ({', '.join(by_tag)}), found none")
-    if given[tag] not in by_tag:
+    if not isinstance(given[tag], str) or given[tag] not in by_tag:
         raise SchemaError(source, f"{path}.{tag}", _unknown(tag, given[tag], list(by_tag)))
     return _decode(by_tag[given[tag]], data, source, path)
 
@@ -120,7 +121,7 @@ def _datetime(data: object, source: str, path: str) -> datetime:
 
 def _plain(expected: type, data: object, source: str, path: str) -> object:
     if expected is float and isinstance(data, int) and not isinstance(data, bool):
-        data = float(data)
+        data = float(data) if abs(data) <= sys.float_info.max else float("inf")
     _require(type(data) is expected, _NAMES[expected], data, source, path)
     if isinstance(data, float) and not -float("inf") < data < float("inf"):
         raise SchemaError(source, path, f"expected a finite number, got {data}")

@@ -7,6 +7,7 @@ names. An empty cell, `nan`, `NA` or null is a missing value.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ class ReadingRows:
 
     def __iter__(self) -> Iterator[tuple[int, list[float]]]:
         first = next((line for line in self._numbered() if line.strip()), None)
-        if first is None:
+        first = first and first.removeprefix("\ufeff")  # which a file's encoding has taken off already
+        if not first:
             raise TableError(f"{self._source}: expected a line of column names, got an empty file")
         cells_of = self._json_cells(first) if first.lstrip().startswith("{") else self._csv_cells(first)
         for time_cell, cells in cells_of:
@@ -112,31 +114,42 @@ class ReadingRows:
             yield time, [self._number(cell, name) for cell, name in zip(cells, self.channels, strict=True)]
 
     def _numbered(self) -> Iterator[str]:
-        for line in self._lines:
-            self._row += 1
-            yield line
+        try:
+            for line in self._lines:
+                self._row += 1
+                yield line
+        except OSError as fault:
+            raise TableError(f"{self._source}: cannot be read: {fault.strerror}") from None
 
     def _csv_cells(self, header: str) -> Iterator[tuple[object, list[Any]]]:
         import csv
 
         separator = max(",;\t", key=header.count)
-        names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-        self._check_names(names)
-        time_at = names.index(self._time_column)
-        channels_at = [names.index(name) for name in self.channels]
-        for cells in csv.reader(self._numbered(), delimiter=separator):
-            if not cells:
-                continue
-            if len(cells) != len(names):
-                raise self._error(f"expected {len(names)} cells, got {len(cells)}")
-            yield cells[time_at], [cells[i] for i in channels_at]
+        try:
+            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+            self._check_names(names)
+            time_at = names.index(self._time_column)
+            channels_at = [names.index(name) for name in self.channels]
+            for cells in csv.reader(self._numbered(), delimiter=separator):
+                if not cells or (len(cells) == 1 and not cells[0].strip()):  # a blank line
+                    continue
+                if len(cells) != len(names):
+                    raise self._error(f"expected {len(names)} cells, got {len(cells)}")
+                yield cells[time_at], [cells[i] for i in channels_at]
+        except csv.Error as fault:
+            raise self._error(f"expected CSV, got: {fault}") from None
 
     def _json_cells(self, first: str) -> Iterator[tuple[object, list[Any]]]:
         import json
 
+        def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            if len(pairs) > len(dict(pairs)):
+                self._check_names([name for name, _ in pairs])
+            return dict(pairs)
+
         def decode(line: str) -> dict[str, Any]:
             try:
-                data = json.loads(line)
+                data = json.loads(line, object_pairs_hook=unique)
             except (ValueError, RecursionError) as fault:
                 raise self._error(f"expected a JSON object, got {line.strip()[:40]!r} ({fault})") from None
             if not isinstance(data, dict):
@@ -161,6 +174,8 @@ class ReadingRows:
         if self._all_channels:
             self._all_channels = False
             self.channels = tuple(name for name in names if name != self._time_column)
+            if not self.channels:
+                raise self._error(f"expected at least one channel, got the columns {', '.join(names)}")
         missing = [name for name in self.channels if name not in names]
         if missing:
             raise self._error(f"expected a channel {missing[0]!r}, got the columns {', '.join(names)}")
@@ -173,11 +188,11 @@ class ReadingRows:
             time = to_microseconds(_moment(cell))
         except (ValueError, OverflowError, ReadingError):
             raise self._error(
-                f"expected a time such as 2004-02-12T10:32:39 or seconds since 1970, got {cell!r}", self._time_column
+                f"expected a time such as 2004-02-12T10:32:39 or seconds since 1970, got {_short(cell)}", self._time_column
             ) from None
         if self._last is not None and time <= self._last:
             last = from_microseconds(self._last).isoformat()
-            what = "the same time again" if time == self._last else f"{cell!r}"
+            what = "the same time again" if time == self._last else _short(cell)
             raise self._error(f"expected a time after {last}, got {what}", self._time_column)
         self._last = time
         return time
@@ -193,12 +208,14 @@ class ReadingRows:
                 number = float(text) if "_" not in text else None
             except ValueError:
                 number = None
+        elif isinstance(cell, (int, float)) and not isinstance(cell, bool):
+            number = np.inf if abs(cell) > sys.float_info.max else float(cell)
         else:
-            number = float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
+            number = None
         if number is None:
-            raise self._error(f"expected a number, got {cell!r}", channel)
+            raise self._error(f"expected a number, got {_short(cell)}", channel)
         if number in (np.inf, -np.inf):
-            raise self._error(f"expected a finite number, got {cell!r}", channel)
+            raise self._error(f"expected a finite number, got {_short(cell)}", channel)
         return number
 
     def _error(self, fault: str, column: str | None = None) -> TableError:
@@ -215,10 +232,18 @@ def read_stream(
         yield Reading(from_microseconds(time), values)
 
 
+def _short(cell: object) -> str:
+    """The cell as written, for a message of one line."""
+    text = repr(cell)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _moment(cell: object) -> datetime | float:
     if isinstance(cell, str):
         text = cell.strip()
         is_date = "-" in text[1:] or ":" in text
+        if not is_date and "_" in text:
+            raise ValueError(text)  # a number in Python only
         return datetime.fromisoformat(text) if is_date else float(text)
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return cell

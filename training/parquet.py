@@ -33,6 +33,8 @@ def read_parquet(
     for name in wanted:
         if name not in names:
             raise TableError(f"{source}: expected a channel {name!r}, got the columns {', '.join(names)}")
+    if not wanted:
+        raise TableError(f"{source}: expected columns besides {time_column!r}, got none")
     extra = [name for name in names if name != time_column and name not in wanted]
     if extra and not ignore_extra:
         raise TableError(f"{source}: expected the channels {', '.join(wanted)}, got one more: {extra[0]!r}")

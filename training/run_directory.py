@@ -139,8 +139,10 @@ class Run:
         return self.normal.stream_times
 
     def load_model(self) -> Any:
-        """The trained model in Keras 3. Raises `ExtraMissingError`, `RunError`."""
+        """The trained model in Keras 3. Raises `ExtraMissingError`, and `RunError` if it is not the one that was read."""
         keras = import_keras("loading a trained model")
+        if _sha256(self.path / MODEL) != self.record.files[MODEL]:
+            raise RunError(f"{self.path / MODEL}: the file was replaced after the run was read: read the run again")
         try:
             return keras.saving.load_model(self.path / MODEL, compile=False)
         except (OSError, ValueError, TypeError) as fault:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-from edge_runtime.cli import EXIT_ANOMALIES, EXIT_DONE, write
+from edge_runtime.cli import EXIT_ANOMALIES, EXIT_DONE, flush, write
 from edge_runtime.detector import Detector, load
 from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError, TableError
@@ -67,13 +67,15 @@ def _check_scorable(table: Table, length: int) -> None:
 
 def _score_stream(detector: Detector, ignore_extra: bool) -> Iterable[Verdict]:
     manifest = detector.manifest
-    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # a bad byte becomes a bad cell, with its row
+    if sys.stdin is None:
+        raise InputError("standard input: cannot be read: it is closed")
+    sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]  # a bad byte becomes a bad cell, with its row
     readings = read_stream(
         sys.stdin, "standard input", manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra
     )
     for reading in readings:
         yield detector.update(reading)
-        sys.stdout.flush()
+        flush()
 
 
 def _write_json(verdicts: Iterable[Verdict]) -> int:

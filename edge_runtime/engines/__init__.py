@@ -19,7 +19,7 @@ class Engine(Protocol):
     """Runs one model. Stateless: the same window gives the same bits, whatever was run before."""
 
     best_batch: int
-    """The most windows worth handing over in one call; 1 where a batch is a loop anyway."""
+    """The most windows worth handing over in one call."""
 
     def run(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Reconstruct `windows` (B, T, C) float32; returns (B, T, C) float32. Raises `EngineError`."""
@@ -77,7 +77,10 @@ def open_engine(name: str, model: bytes, shape: tuple[int, int]) -> Engine:
     info = ENGINES[name]
     if not is_installed(name):
         raise ExtraMissingError(f"the engine {name!r}", str(info.extra), str(info.package))
-    engine: Engine = import_module(info.module).open_model(model, shape)
+    try:
+        engine: Engine = import_module(info.module).open_model(model, shape)
+    except ImportError as fault:  # there, but not for this machine: a shared library is missing, or too old
+        raise EngineError(f"{name}: the package {info.package!r} cannot be imported: {fault}") from None
     return engine
 
 

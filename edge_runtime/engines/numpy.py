@@ -102,7 +102,7 @@ def open_model(model: bytes, shape: tuple[int, int]) -> NumpyEngine:
     """Open an npz model of windows `shape` (T, C). Raises `EngineError`."""
     try:
         with np.load(io.BytesIO(model), allow_pickle=False) as archive:
-            members = {name: archive[name] for name in archive.files}
+            members = {name: np.asarray(archive[name]) for name in archive.files}
         program = decode(Program, json.loads(str(members.pop("layers"))), "numpy model", "layers")
     except Exception as fault:  # noqa: BLE001 - what numpy and zipfile raise for a damaged file has no common base below Exception
         raise EngineError(f"numpy: the model is refused: {fault}") from None
@@ -113,7 +113,7 @@ def _step(layer: Layer, weights: dict[str, Array]) -> Callable[[Array], Array]:
     if isinstance(layer, RepeatLayer):
         return lambda values: np.repeat(values[:, None], layer.steps, axis=1)
     if isinstance(layer, ReshapeLayer):
-        return lambda values: values.reshape(-1, *layer.shape)
+        return lambda values: values.reshape(len(values), *layer.shape)
     if isinstance(layer, DenseLayer):
         return _dense(_weight(weights, layer.name, "kernel"), _weight(weights, layer.name, "bias"), layer.activation)
     kernel, recurrent, bias = (_weight(weights, layer.name, part) for part in ("kernel", "recurrent", "bias"))

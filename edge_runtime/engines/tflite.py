@@ -19,7 +19,7 @@ class TFLiteEngine:
     (docs/decisions/0006-engines.md).
     """
 
-    best_batch = 1
+    best_batch = 64  # a loop over single windows, but one call
 
     def __init__(self, module: Any, name: str, model: bytes, shape: tuple[int, int]) -> None:
         self._name = name

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import handmade
 import pytest
 from hypothesis import settings
-
-import handmade
 
 # The same examples on every run: a test that fails fails for everybody.
 settings.register_profile("runtime", deadline=None, derandomize=True, database=None, max_examples=60)

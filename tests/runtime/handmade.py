@@ -201,4 +201,3 @@ def rewrite(members: Mapping[str, bytes], **replaced: Any) -> dict[str, bytes]:
             content = members[entry["file"]]
             entry.update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
     return {**members, "manifest.json": json.dumps(data).encode()}
-

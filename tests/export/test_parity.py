@@ -1,0 +1,129 @@
+"""The parity gate: what it compares, and that it refuses a model that is not the trained one."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from demo_run import Demo
+
+from edge_runtime.bundle import seal
+from edge_runtime.detector import load
+from edge_runtime.errors import ExportError
+from edge_runtime.manifest import ParityCheck, Variant
+from export import numpy_weights
+from export.parity import FLOAT32, NEAR, Reference, Windows, check_parity, over_budget, parity_windows
+from export.seal import _reconstruct
+from training import Run, read_run
+
+
+@pytest.fixture(scope="module")
+def run(demo: Demo) -> Run:
+    """The demo's run."""
+    return read_run(demo.run_directory)
+
+
+@pytest.fixture(scope="module")
+def reference(run: Run) -> Reference:
+    """Its trained model in Keras."""
+    return Reference(run.manifest, partial(_reconstruct, run.load_model()))
+
+
+@pytest.fixture(scope="module")
+def windows(reference: Reference, run: Run) -> dict[str, Windows]:
+    """The windows parity is measured on."""
+    return parity_windows(reference, run.calibration_windows, seed=1)
+
+
+@pytest.fixture(scope="module")
+def weights(run: Run) -> bytes:
+    """The trained model for the numpy engine."""
+    return numpy_weights.convert(run.load_model(), (run.manifest.window.length, len(run.manifest.channels)))
+
+
+def _check(
+    run: Run, model: bytes, reference: Reference, windows: dict[str, Windows], path: Path
+) -> dict[str, ParityCheck]:
+    variant = Variant("numpy-float32", "model.npz", ("numpy",), "", 0, 1e-3)
+    seal(path, replace(run.manifest, variants=(variant,)), {variant.name: model}, None)
+    return check_parity(reference, lambda machines: load(path, machines=machines), windows)
+
+
+def _altered(model: bytes, change: str) -> bytes:
+    """The model with all kernels zeroed, or the numbers of one kernel in another order."""
+    with np.load(io.BytesIO(model)) as archive:
+        members = dict(archive)
+    for name, weight in members.items():
+        if name.endswith(".kernel") and change == "zeroed":
+            members[name] = np.zeros_like(weight)
+        elif name == "reconstruction.kernel":
+            members[name] = np.random.default_rng(1).permutation(weight.ravel()).reshape(weight.shape)
+    buffer = io.BytesIO()
+    np.savez(buffer, **members)
+    return buffer.getvalue()
+
+
+def test_at_least_a_thousand_windows_lie_near_the_threshold(reference: Reference, windows: dict[str, Windows]) -> None:
+    """By the trained model's own score, on both sides."""
+    ratio = reference.scores(windows["near_threshold"]) / reference.manifest.threshold.value
+    assert len(ratio) >= 1000
+    assert np.abs(ratio - 1).max() <= NEAR
+    assert min((ratio < 0.95).mean(), (ratio > 1.05).mean()) > 0.2
+
+
+def test_held_out_windows_without_a_way_to_the_threshold_are_an_error(run: Run, reference: Reference) -> None:
+    """A threshold out of reach cannot be proven."""
+    far = replace(run.manifest, threshold=replace(run.manifest.threshold, value=1e9))
+    with pytest.raises(ExportError, match="expected at least 1000 windows within 20% of the threshold"):
+        parity_windows(Reference(far, reference._reconstruct), run.calibration_windows, seed=1)
+
+
+def test_the_trained_weights_pass(
+    run: Run, weights: bytes, reference: Reference, windows: dict[str, Windows], tmp_path: Path
+) -> None:
+    """Within float32 rounding, no decision flipped far from the threshold."""
+    checks = _check(run, weights, reference, windows, tmp_path / "trial.anomalite")
+    assert over_budget(checks, FLOAT32) is None
+    assert max(check.score for check in checks.values()) < 1e-4
+
+
+@pytest.mark.parametrize("change", ["zeroed", "shuffled"])
+def test_other_weights_are_refused(
+    change: str, run: Run, weights: bytes, reference: Reference, windows: dict[str, Windows], tmp_path: Path
+) -> None:
+    """Zeroed, and shuffled in the last layer only."""
+    checks = _check(run, _altered(weights, change), reference, windows, tmp_path / "trial.anomalite")
+    refused = over_budget(checks, FLOAT32)
+    assert refused is not None
+    assert "normal windows" in refused
+
+
+def test_a_device_that_prepares_otherwise_is_refused(
+    run: Run, weights: bytes, reference: Reference, windows: dict[str, Windows], tmp_path: Path
+) -> None:
+    """Parity starts from raw readings: a scaling that is off by 1 % in one channel is seen in the scores."""
+    scale = run.manifest.scaling.scale
+    scaling = replace(run.manifest.scaling, scale=(1.01 * scale[0], *scale[1:]))
+    skewed = replace(run, manifest=replace(run.manifest, scaling=scaling))
+    checks = _check(skewed, weights, reference, windows, tmp_path / "trial.anomalite")
+    assert "score off by" in str(over_budget(checks, FLOAT32))
+
+
+@pytest.mark.parametrize(
+    ("check", "says"),
+    [
+        (ParityCheck(100, 0.0, 0.0, 0), None),
+        (ParityCheck(100, 0.1, 0.0, 0), "reconstruction off by 0.1"),
+        (ParityCheck(100, float("nan"), 0.0, 0), "reconstruction off by nan"),
+        (ParityCheck(100, 0.0, 0.1, 0), "score off by 10.00%"),
+        (ParityCheck(100, 0.0, 0.0, 1), "1 decisions flipped"),
+    ],
+)
+def test_each_limit_of_the_budget_counts(check: ParityCheck, says: str | None) -> None:
+    """And a NaN is over every limit."""
+    refused = over_budget({"normal": check}, FLOAT32)
+    assert refused is None if says is None else says in str(refused)

@@ -1,0 +1,223 @@
+"""Sealing: what is in the bundle was proven, and nothing is left half-written."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from demo_run import REPOSITORY, Demo
+
+import export.seal
+from edge_runtime.bundle import Bundle, seal
+from edge_runtime.commands.verify import verify
+from edge_runtime.detector import load
+from edge_runtime.errors import ExportError, OutputError, RunError
+from edge_runtime.golden import read_golden
+from edge_runtime.readings import STATUSES
+from export import export_run
+from export.variants import RECIPES, Recipe
+from training import read_run, train
+
+NUMPY = next(recipe for recipe in RECIPES if recipe.name == "numpy-float32")
+
+
+@pytest.fixture
+def only_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Export the variant that converts in no time."""
+    monkeypatch.setattr(export.seal, "RECIPES", (NUMPY,))
+
+
+def _broken(name: str) -> Recipe:
+    """A recipe whose model has lost its weights."""
+
+    def convert(model: object, twin: object, shape: tuple[int, int]) -> bytes:
+        with np.load(io.BytesIO(NUMPY.convert(model, twin, shape))) as archive:
+            members = {key: array if key == "layers" else np.zeros_like(array) for key, array in archive.items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, **members)
+        return buffer.getvalue()
+
+    return replace(NUMPY, name=name, file=f"{name}.npz", convert=convert)
+
+
+def test_golden_readings_visit_every_status_and_both_decisions(demo: Demo) -> None:
+    """A held value, a gap, an infinite value; scores below and above the threshold."""
+    bundle = Bundle.read(demo.bundle)
+    golden = read_golden(bundle)
+    assert {STATUSES[code] for code in golden.status_codes} == {"scored", "warming_up", "gap", "out_of_range"}
+    for scores in golden.scores.values():
+        scored = scores[~np.isnan(scores)]
+        assert len(scored) >= 10
+        assert (scored > bundle.manifest.threshold.value).any()
+        assert (scored < bundle.manifest.threshold.value).any()
+
+
+@pytest.mark.parametrize("variant", ["numpy-float32", "tflite-float32", "onnx-float32"])
+def test_another_models_weights_fail_verify(variant: str, demo: Demo, tmp_path: Path) -> None:
+    """The file is whole and every hash is right, but the weights are shuffled: the golden readings tell."""
+    bundle = Bundle.read(demo.bundle)
+    entry = bundle.variant(variant)
+    model = bytearray(bundle.members[entry.file])
+    if variant == "numpy-float32":
+        with np.load(io.BytesIO(model)) as archive:
+            members = {
+                k: a if k == "layers" else np.random.default_rng(1).permutation(a.ravel()).reshape(a.shape)
+                for k, a in archive.items()
+            }
+        buffer = io.BytesIO()
+        np.savez(buffer, **members)
+        model = bytearray(buffer.getvalue())
+    else:
+        weight = np.ascontiguousarray(
+            read_run(demo.run_directory).load_model().get_layer("reconstruction").get_weights()[0]
+        )
+        for stored in (weight, np.ascontiguousarray(weight.T)):
+            at = bytes(model).find(stored.tobytes())
+            if at >= 0:
+                model[at : at + stored.nbytes] = np.random.default_rng(1).permutation(stored.ravel()).tobytes()
+                break
+        else:
+            pytest.fail("the layer's weights are not in the file as they were trained")
+    assert bundle.manifest.golden is not None
+    models = {each.name: bundle.members[each.file] for each in bundle.manifest.variants} | {variant: bytes(model)}
+    altered = seal(tmp_path / "altered.anomalite", bundle.manifest, models, bundle.members[bundle.manifest.golden.file])
+    passed = {result.variant: result.passed for result in verify(altered)[0]}
+    assert passed.pop(variant) is False
+    assert all(passed.values())
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_a_variant_that_fails_parity_is_left_out_and_says_why(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are sealed."""
+    monkeypatch.setattr(export.seal, "RECIPES", (_broken("numpy-zeroed"), NUMPY))
+    result = export_run(demo.run_directory, tmp_path / "out.anomalite")
+    broken, good = result.outcomes
+    assert "reconstruction off by" in str(broken.refused)
+    assert good.refused is None
+    assert [variant.name for variant in Bundle.read(result.path).manifest.variants] == ["numpy-float32"]
+
+
+def test_no_variant_left_is_an_error_and_the_old_bundle_stays(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every reason; nothing is written."""
+    monkeypatch.setattr(export.seal, "RECIPES", (_broken("numpy-zeroed"),))
+    target = tmp_path / "old.anomalite"
+    target.write_bytes(b"the old one")
+    with pytest.raises(ExportError, match="no variant passed parity: numpy-zeroed: reconstruction off by"):
+        export_run(demo.run_directory, target)
+    assert target.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_an_interrupted_export_leaves_the_old_bundle(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while proving."""
+    target = tmp_path / "old.anomalite"
+    target.write_bytes(b"the old one")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export.seal, "_prove", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(demo.run_directory, target)
+    assert target.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_a_target_that_cannot_be_written_is_an_error(demo: Demo, tmp_path: Path) -> None:
+    """It names the target."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/out\.anomalite: cannot be written"):
+        export_run(demo.run_directory, tmp_path / "file" / "out.anomalite")
+
+
+def test_an_engine_that_is_not_installed_leaves_its_variant_out(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be proven is not shipped, and the table says so."""
+    onnx = next(recipe for recipe in RECIPES if recipe.name == "onnx-float32")
+    monkeypatch.setattr(export.seal, "RECIPES", (onnx, NUMPY))
+    monkeypatch.setattr(export.seal, "is_installed", lambda engine: engine == "numpy")
+    result = export_run(demo.run_directory, tmp_path / "out.anomalite")
+    assert result.outcomes[0].refused == "not proven: onnx is not installed"
+    assert [variant.name for variant in result.bundle.manifest.variants] == ["numpy-float32"]
+
+
+@pytest.mark.parametrize("name", ["model.keras", "normal_windows.npz"])
+def test_a_run_directory_altered_after_training_is_refused(name: str, demo: Demo, tmp_path: Path) -> None:
+    """It names the file."""
+    copy = tmp_path / "run"
+    shutil.copytree(demo.run_directory, copy)
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(RunError, match=f"{name}: the file was altered"):
+        export_run(copy, tmp_path / "out.anomalite")
+    assert not (tmp_path / "out.anomalite").exists()
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_the_same_run_gives_the_same_bytes(demo: Demo, tmp_path: Path) -> None:
+    """Nothing in a bundle depends on when or where it was sealed."""
+    first, second = (
+        export_run(demo.run_directory, tmp_path / name).path.read_bytes() for name in ("a.anomalite", "b.anomalite")
+    )
+    assert first == second
+
+
+def test_the_dense_family_goes_the_same_way(tmp_path: Path) -> None:
+    """Nothing is built around one model: train, export every variant, score, and find the bearing's failure."""
+    config = REPOSITORY / "examples" / "ims_bearing" / "dense.toml"
+    run = train(config, tmp_path / "run")
+    result = export_run(run, tmp_path / "dense.anomalite")
+    assert [(outcome.name, outcome.refused) for outcome in result.outcomes] == [
+        (recipe.name, None) for recipe in RECIPES
+    ]
+    detector = load(result.path, engine="litert")
+    values = run.stream_values
+    assert not detector.score(values, run.stream_times.view("datetime64[us]")).anomalous.all()
+
+
+def test_the_command_prints_the_parity_table(demo: Demo, tmp_path: Path) -> None:
+    """A table for people, one object for machines, progress on standard error."""
+    target = tmp_path / "cli.anomalite"
+    command = [
+        sys.executable,
+        "-m",
+        "edge_runtime.cli",
+        "export",
+        str(demo.run_directory),
+        "--out",
+        str(target),
+        "--json",
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["bundle"] == str(target)
+    assert [variant["refused"] for variant in answer["variants"]] == [None] * len(RECIPES)
+    assert "converting and proving tflite-int8" in done.stderr
+    assert target.exists()
+
+
+def test_a_run_directory_that_is_none_is_one_line_and_status_2(tmp_path: Path) -> None:
+    """Before TensorFlow is even started."""
+    command = [sys.executable, "-m", "edge_runtime.cli", "export", str(tmp_path / "nothing")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "expected a run directory, found nothing" in done.stderr

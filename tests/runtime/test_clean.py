@@ -1,0 +1,102 @@
+"""Missing, impossible and late readings; test_oracle.py has the rest."""
+
+from __future__ import annotations
+
+import math
+
+import handmade
+import numpy as np
+import pytest
+
+from edge_runtime.clean import Clean
+from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling
+from edge_runtime.readings import STATUSES
+
+NAN = math.nan
+SCALING = Scaling("standard", (0.0, 0.0), (1.0, 1.0))
+
+
+def cleaner(hold_limit: int = 1, machines: int = 1, scaling: Scaling = SCALING) -> Clean:
+    channels = (Channel("a", "", -10.0, 10.0), Channel("b"))
+    return Clean(channels, Sampling(1.0, 3.0), Cleaning(hold_limit), scaling, machines)
+
+
+def step(clean: Clean, values: list[float], seconds: float) -> tuple[list[float], str, bool, bool]:
+    filled, status, restarts, complete = clean.step(0, np.array(values), round(seconds * handmade.SECOND))
+    return filled.tolist(), STATUSES[int(status)], bool(restarts), bool(complete)
+
+
+def test_a_missing_value_is_held_up_to_the_limit() -> None:
+    """Then the window restarts, again and again until the value is back."""
+    clean = cleaner(hold_limit=2)
+    assert step(clean, [1.0, 2.0], 0) == ([1.0, 2.0], "scored", False, True)
+    assert step(clean, [NAN, 3.0], 1) == ([1.0, 3.0], "scored", False, True)
+    assert step(clean, [NAN, 4.0], 2) == ([1.0, 4.0], "scored", False, True)
+    for second in (3, 4):
+        assert step(clean, [NAN, 5.0], second)[1:] == ("gap", True, False)
+    assert step(clean, [6.0, NAN], 5) == ([6.0, 5.0], "scored", False, True)
+    assert step(clean, [NAN, NAN], 6) == ([6.0, 5.0], "scored", False, True)
+
+
+def test_with_a_limit_of_zero_nothing_is_held() -> None:
+    """A missing value restarts at once."""
+    clean = cleaner(hold_limit=0)
+    step(clean, [1.0, 2.0], 0)
+    assert step(clean, [1.0, NAN], 1)[1:] == ("gap", True, False)
+
+
+def test_there_is_nothing_to_hold_before_the_first_value() -> None:
+    """Or after a gap: what was before it is not carried across."""
+    clean = cleaner(hold_limit=5)
+    assert step(clean, [NAN, 2.0], 0)[1:] == ("gap", True, False)
+    assert step(clean, [1.0, 2.0], 1)[1] == "scored"
+    assert step(clean, [NAN, 2.0], 5)[1:] == ("gap", True, False)
+    assert step(clean, [NAN, 2.0], 6)[1:] == ("gap", True, False)
+    assert step(clean, [3.0, NAN], 7) == ([3.0, 2.0], "scored", False, True)
+
+
+def test_a_value_outside_its_range_is_held_and_said() -> None:
+    """The limits themselves are inside; infinity never is."""
+    clean = cleaner(hold_limit=1)
+    for second, value in enumerate((10.0, -10.0)):
+        assert step(clean, [value, 0.0], second)[1] == "scored"
+    assert step(clean, [10.001, 1.0], 2) == ([-10.0, 1.0], "out_of_range", False, True)
+    assert step(clean, [10.001, 1.0], 3)[1:] == ("out_of_range", True, False)
+    assert step(clean, [1.0, math.inf], 4)[:2] == ([1.0, 1.0], "out_of_range")
+    assert step(clean, [1.0, -math.inf], 5)[1:] == ("out_of_range", True, False)
+
+
+def test_values_too_large_to_calculate_with_are_outside() -> None:
+    """A trillion scales from the center, whatever the channel's own range is."""
+    clean = cleaner(scaling=Scaling("standard", (0.0, 5.0), (1.0, 1e-3)))
+    assert step(clean, [0.0, 5.0 + 0.99e9], 0)[1] == "scored"
+    assert step(clean, [0.0, 5.0 + 1.01e9], 1)[1] == "out_of_range"
+
+
+@pytest.mark.parametrize("seconds", [10.0, 9.0, -1e6])
+def test_a_late_reading_changes_nothing(seconds: float) -> None:
+    """A repeated or earlier time is a gap for this reading only: not held, not counted, no restart."""
+    clean = cleaner(hold_limit=1)
+    step(clean, [1.0, 2.0], 10)
+    assert step(clean, [7.0, 99.0], seconds)[1:] == ("gap", False, False)
+    assert step(clean, [NAN, NAN], seconds)[1:] == ("gap", False, False)
+    assert step(clean, [99.0, math.inf], seconds)[1:] == ("gap", False, False)
+    assert step(clean, [NAN, NAN], 11) == ([1.0, 2.0], "scored", False, True)
+
+
+def test_the_longest_gap_is_still_no_gap() -> None:
+    """One microsecond more is; its reading is the first of the next window."""
+    clean = cleaner()
+    step(clean, [1.0, 2.0], 0)
+    assert step(clean, [1.0, 2.0], 3.0)[1:] == ("scored", False, True)
+    assert step(clean, [5.0, 6.0], 6.000001) == ([5.0, 6.0], "gap", True, True)
+    assert step(clean, [11.0, 6.0], 66.0)[1:] == ("out_of_range", True, False)
+
+
+def test_reset_forgets_time_and_values() -> None:
+    """An earlier time is fine, and there is nothing to hold."""
+    clean = cleaner(machines=2)
+    step(clean, [1.0, 2.0], 100)
+    clean.reset(0)
+    assert step(clean, [NAN, 2.0], 5)[1:] == ("gap", True, False)
+    assert step(clean, [1.0, 2.0], 6)[1] == "scored"

@@ -1,0 +1,55 @@
+"""Scaling is fitted to what is there, and undone exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_runtime.errors import TrainingError
+from edge_runtime.scale import Scale, fit_scaling
+
+VALUES = np.array([[1.0, 10.0], [2.0, np.nan], [3.0, 30.0], [6.0, 50.0], [8.0, 10.0]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "center", "scale"),
+    [
+        ("standard", [4.0, 25.0], [np.sqrt(6.8), np.sqrt(275.0)]),
+        ("min_max", [1.0, 10.0], [7.0, 40.0]),
+        ("robust", [3.0, 20.0], [4.0, 25.0]),
+    ],
+)
+def test_the_three_kinds(kind: Any, center: list[float], scale: list[float]) -> None:
+    """Mean and deviation, least value and range, median and quartiles; missing values are left out."""
+    scaling = fit_scaling(kind, VALUES, ("a", "b"))
+    assert scaling.kind == kind
+    assert list(scaling.center) == pytest.approx(center)
+    assert list(scaling.scale) == pytest.approx(scale)
+    scaled = Scale(scaling).step(VALUES)
+    assert np.allclose(scaled, (VALUES - center) / scale, equal_nan=True)
+    assert np.allclose(Scale(scaling).invert(scaled), VALUES, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["standard", "min_max", "robust"])
+def test_a_channel_that_cannot_be_scaled_is_named(kind: Any) -> None:
+    """Constant, or without any value."""
+    for column, message in (
+        (np.full(5, 3.0), r"channel 'b': expected readings that vary, got 3 in all 5 rows"),
+        (np.array([3.0, np.nan, 3.0, 3.0, np.nan]), r"channel 'b': expected readings that vary, got 3 in all 3 rows"),
+        (np.full(5, np.nan), r"channel 'b': expected readings to fit the scaling to, got none"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            fit_scaling(kind, np.column_stack([VALUES[:, 0], column]), ("a", "b"))
+
+
+def test_a_channel_that_hardly_varies_has_no_quartiles() -> None:
+    """Robust scaling needs more than a few odd values; the message says to choose another kind."""
+    values = np.zeros((100, 1))
+    values[0] = 1.0
+    with pytest.raises(
+        TrainingError, match="channel 'a': expected readings that vary, got a robust scale of 0; choose another"
+    ):
+        fit_scaling("robust", values, ("a",))
+    assert fit_scaling("standard", values, ("a",)).scale[0] > 0

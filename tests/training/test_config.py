@@ -1,0 +1,124 @@
+"""The training configuration is strict and says what is wrong, and where."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.errors import InputError, SchemaError
+from training.config import DenseAutoencoder, LSTMAutoencoder, load_config, parse_config
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "ims_bearing"
+
+
+def test_defaults(workshop):
+    """What a configuration leaves out takes the documented defaults."""
+    config = load_config(workshop.config)
+    assert config.channels is None
+    assert config.model == DenseAutoencoder("dense_autoencoder", hidden=(6,), latent=3)
+    shares = config.data.shares
+    assert (shares.fit, shares.early_stopping, shares.calibration) == (0.7, 0.15, 0.15)
+    assert (config.threshold.percentile, config.threshold.factor) == (99, 1.5)
+
+
+def test_family_chooses_the_model_section(workshop):
+    """The `family` says which keys `[model]` takes."""
+    changed = workshop.write_config(
+        ('family = "dense_autoencoder"\nhidden = [6]\nlatent = 3', 'family = "lstm_autoencoder"\nunits = 9')
+    )
+    assert load_config(changed).model == LSTMAutoencoder("lstm_autoencoder", layers=1, units=9, latent=None)
+
+
+def test_times_without_offset_are_utc(workshop):
+    """A TOML time without an offset is UTC."""
+    changed = workshop.write_config(('time_column = "time"', 'time_column = "time"\nstart = 2024-01-01T00:30:00'))
+    assert load_config(changed).data.start == datetime(2024, 1, 1, 0, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", ["train.toml", "dense.toml"])
+def test_examples_decode(name):
+    """The example's configurations are valid and name the columns of its readings."""
+    config = load_config(EXAMPLES / name)
+    header = (EXAMPLES / config.data.files[0]).read_text().splitlines()[0].split(",")
+    assert [config.data.time_column, *(channel.name for channel in config.channels)] == header
+
+
+CHANNELS = '[[channels]]\nname = "flow"\n'
+FAULTS = {
+    "an unknown key gets a suggestion": (("latent = 3", "laten = 3"), "$.model.laten", "did you mean 'latent'?"),
+    "an unknown section too": (("[window]", "[windows]"), "$.windows", "did you mean 'window'?"),
+    "a missing section": (("[window]\nlength = 4\n", ""), "$", "expected the key 'window', found none"),
+    "text for a number": (("epochs = 3", 'epochs = "3"'), "$.fit.epochs", "expected a whole number, got '3'"),
+    "a fraction for a count": (("epochs = 3", "epochs = 3.5"), "$.fit.epochs", "expected a whole number, got 3.5"),
+    "one file not in a list": (('["readings.csv"]', '"readings.csv"'), "$.data.files", "expected a list"),
+    "no file": (('["readings.csv"]', "[]"), "$.data", "expected one or more files, got none"),
+    "a file twice": (('["readings.csv"]', '["a.csv", "a.csv"]'), "$.data", "expected each file once"),
+    "an unknown family": (
+        ('"dense_autoencoder"', '"dense_autoencode"'),
+        "$.model.family",
+        "did you mean 'dense_autoencoder'?",
+    ),
+    "a key of another family": (("hidden = [6]", "units = 6"), "$.model.units", "unknown key 'units'"),
+    "no units": (("hidden = [6]", "hidden = [6, 0]"), "$.model", "expected hidden of at least 1, got 0"),
+    "shares beyond the whole": (
+        ("[sampling]", "[data.shares]\nfit = 0.8\n[sampling]"),
+        "$.data.shares",
+        "expected shares above zero that add up to 1, got 1.1",
+    ),
+    "a share of nothing": (
+        ("[sampling]", "[data.shares]\nfit = 0.85\ncalibration = 0.0\n[sampling]"),
+        "$.data.shares",
+        "expected shares above zero",
+    ),
+    "a score longer than the window": (
+        ("[fit]", "[score]\nlast = 5\n[fit]"),
+        "$",
+        "expected score.last of at most 4 (the window), got 5",
+    ),
+    "a percentile above 100": (
+        ("[fit]", "[threshold]\npercentile = 101\n[fit]"),
+        "$.threshold",
+        "expected a percentile above 0 and at most 100, got 101",
+    ),
+    "an interval that ends before it starts": (
+        ("[sampling]", "[[data.exclude]]\nstart = 2024-01-02T00:00:00\nend = 2024-01-01T00:00:00\n[sampling]"),
+        "$.data.exclude[0]",
+        "expected start before end",
+    ),
+    "a date for a time": (
+        ('time_column = "time"', 'time_column = "time"\nstart = 2024-01-01'),
+        "$.data.start",
+        "expected a date and time",
+    ),
+    "the same channel twice": (("[fit]", f"{CHANNELS}{CHANNELS}[fit]"), "$", "channels with different names"),
+    "a name that is a path": (('"pump"', '"../pump"'), "$", "expected a name of letters"),
+    "a negative seed": (("seed = 7", "seed = -7"), "$", "expected a seed from 0 to 4294967295, got -7"),
+}
+
+
+@pytest.mark.parametrize(("change", "place", "message"), FAULTS.values(), ids=FAULTS)
+def test_fault_names_file_place_and_expectation(workshop, change, place, message):
+    """Each fault is one line with the file, the place, and what was expected."""
+    path = workshop.write_config(change)
+    with pytest.raises(SchemaError) as caught:
+        load_config(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert message in text
+    assert text.endswith(f" - at {place}")
+    assert "\n" not in text
+
+
+def test_missing_file_is_named(tmp_path):
+    """A configuration that is not there is an `InputError` with its path."""
+    with pytest.raises(InputError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load_config(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(("text", "message"), [(b'name = "pump', "expected TOML"), (b'name = "\xff"', "the byte 0xff")])
+def test_not_toml_is_refused(text, message):
+    """What is no TOML is refused with the parser's place."""
+    with pytest.raises(InputError, match=f"pump.toml: .*{message}"):
+        parse_config(text, "pump.toml")

@@ -1,0 +1,280 @@
+"""Normal readings are divided in order of time and prepared as on the device."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_runtime.detector import Detector
+from edge_runtime.errors import TableError, TrainingError
+from edge_runtime.manifest import (
+    AlarmPolicy,
+    Channel,
+    Cleaning,
+    Manifest,
+    Provenance,
+    Sampling,
+    Score,
+    Threshold,
+    Window,
+)
+from edge_runtime.tables import Table
+from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, Shares, load_config
+from training.data import PARTS, longest_stream, prepare_data, read_files
+
+MINUTE = 60_000_000
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def make_config(length=4, stride=1, **data) -> Config:
+    return Config(
+        "pump",
+        Data(("readings.csv",), **data),
+        Sampling(60, 180),
+        Window(length),
+        LSTMAutoencoder("lstm_autoencoder"),
+        fit=Fit(stride=stride),
+    )
+
+
+def make_table(values, minutes=None) -> Table:
+    """A table with a row a minute, or at the given minutes, since START."""
+    values = np.asarray(values, np.float64)
+    minutes = np.arange(len(values)) if minutes is None else np.asarray(minutes)
+    start = int(START.timestamp()) * 1_000_000
+    return Table("readings.csv", tuple(f"c{i}" for i in range(values.shape[1])), start + minutes * MINUTE, values)
+
+
+def channels_of(table):
+    return [Channel(name) for name in table.channels]
+
+
+def prepare(table, config=None, channels=None, scaling=None):
+    return prepare_data(config or make_config(), table, channels or channels_of(table), scaling)
+
+
+@given(
+    rows=st.integers(130, 200),
+    fit=st.integers(30, 60),
+    stops=st.integers(10, 25),
+    intervals=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 3)), max_size=3),
+)
+def test_no_window_crosses_a_border(rows, fit, stops, intervals):
+    """Every window, and no other, lies in one part with nothing left out between its readings (oracle in plain loops)."""
+    shares = Shares(fit / 100, stops / 100, 1 - fit / 100 - stops / 100)
+    exclude = tuple(
+        Exclusion(START + timedelta(minutes=a + 0.5), START + timedelta(minutes=a + b + 0.5)) for a, b in intervals
+    )
+    values = np.column_stack((np.arange(rows), np.arange(rows) % 7))  # the first channel is the row's number
+    data = prepare(make_table(values), make_config(shares=shares, exclude=exclude))
+
+    kept = [row for row in range(rows) if not any(a + 0.5 <= row <= a + b + 0.5 for a, b in intervals)]
+    first, second = round(shares.fit * len(kept)), round((shares.fit + shares.early_stopping) * len(kept))
+    part_of = {row: (i >= first) + (i >= second) for i, row in enumerate(kept)}
+    expected = {name: [] for name in PARTS}
+    for end in kept:
+        window = range(end - 3, end + 1)
+        is_whole = all(part_of.get(row) == part_of[end] for row in window)
+        if is_whole and not any(window[0] < a + 0.5 and a + b + 0.5 < end for a, b in intervals):
+            expected[PARTS[part_of[end]]].append(list(window))
+    for name, part in data.parts.items():
+        in_rows = part.windows[:, :, 0] * data.scaling.scale[0] + data.scaling.center[0]
+        assert in_rows.round().astype(int).tolist() == expected[name]
+
+
+def test_parts_follow_each_other_in_time(make_normal):
+    """All rows are used once, in order: fit before early stopping before calibration."""
+    table = make_table(make_normal(200))
+    parts = prepare(table).parts
+    assert [part.rows for part in parts.values()] == [140, 30, 30]
+    times = [stretch.times for name in PARTS for stretch in parts[name].stretches]
+    assert np.concatenate(times).tolist() == table.times.tolist()
+
+
+def test_start_and_end_are_included(make_normal):
+    """`start` and `end` are the first and the last reading used."""
+    config = make_config(start=START + timedelta(minutes=10), end=START + timedelta(minutes=169))
+    table = make_table(make_normal(200))
+    parts = prepare(table, config).parts
+    assert sum(part.rows for part in parts.values()) == 160
+    assert parts["fit"].stretches[0].times[0] == table.times[10]
+    assert parts["calibration"].stretches[-1].times[-1] == table.times[169]
+
+
+def test_scaling_sees_the_fit_part_only(make_normal):
+    """What comes after the fit part does not move the scaling."""
+    values = make_normal(200)
+    changed = values.copy()
+    changed[140:] *= 3
+    assert prepare(make_table(changed)).scaling == prepare(make_table(values)).scaling
+    changed[139] *= 3
+    assert prepare(make_table(changed)).scaling != prepare(make_table(values)).scaling
+
+
+def test_scaling_ignores_what_is_out_of_range(make_normal):
+    """A reading outside its valid range, which the device treats as missing, does not shape the scaling."""
+    values = make_normal(200)
+    values[50, 0] = np.nan
+    channels = [Channel("c0", low=0, high=50), Channel("c1")]
+    expected = prepare(make_table(values), channels=channels).scaling
+    values[50, 0] = -999
+    assert prepare(make_table(values), channels=channels).scaling == expected
+
+
+def test_given_scaling_is_kept(make_normal):
+    """To train on from an earlier run its scaling is used, not fitted again."""
+    earlier = prepare(make_table(make_normal(200))).scaling
+    data = prepare(make_table(make_normal(200) * 2), scaling=earlier)
+    assert data.scaling is earlier
+    assert data.parts["fit"].windows.mean() > 3
+
+
+def test_stride_thins_the_fit_windows_only(make_normal):
+    """With stride 4 every fourth fit window is taken; the other parts keep all."""
+    table = make_table(make_normal(200))
+    all_windows, thinned = prepare(table).parts, prepare(table, make_config(stride=4)).parts
+    assert thinned["fit"].windows.tobytes() == all_windows["fit"].windows[::4].tobytes()
+    assert len(thinned["calibration"].windows) == len(all_windows["calibration"].windows) == 27
+
+
+class Recorder:
+    """An engine that keeps the windows it is given."""
+
+    best_batch = 8
+
+    def __init__(self):
+        self.windows = []
+
+    def run(self, windows):
+        self.windows.extend(windows.copy())
+        return windows + np.float32(1)
+
+    def close(self):
+        pass
+
+
+def test_training_and_serving_prepare_identically(make_normal):
+    """A detector that reads the calibration part makes the windows that training made, bit for bit: with holes and gaps."""
+    values = make_normal(200)
+    values[[175, 176, 180], 0] = np.nan
+    values[184:188, 1] = np.nan
+    minutes = np.arange(200) + 30 * (np.arange(200) >= 192)
+    table, config = make_table(values, minutes), make_config(shares=Shares(0.5, 0.15, 0.35))
+    data = prepare(table, config)
+    manifest = Manifest(
+        1,
+        "pump",
+        "lstm_autoencoder",
+        1,
+        "time",
+        tuple(channels_of(table)),
+        config.sampling,
+        Cleaning(),
+        data.scaling,
+        config.window,
+        Score(),
+        Threshold("percentile", 99, 1, 1),
+        AlarmPolicy(),
+        {},
+        Provenance("", 1, {}, "", "", {}, {}),
+    )
+    engine = Recorder()
+    verdicts = Detector(manifest, engine).score(values[130:], table.datetimes[130:])
+    windows = data.parts["calibration"].windows
+    assert np.stack(engine.windows).tobytes() == windows.tobytes()
+    assert verdicts.scored.sum() == len(windows) < 70 - 3  # some were lost to the holes and the gap
+
+
+def test_constant_channel_is_refused():
+    """A channel that does not vary is named."""
+    values = np.column_stack((np.arange(100.0), np.full(100, 2.5)))
+    with pytest.raises(TrainingError, match=r"channel 'c1': expected readings that vary, got 2\.5 in all 70 rows"):
+        prepare(make_table(values))
+
+
+def test_all_missing_is_refused():
+    """A channel without a single reading is named, with the file."""
+    values = np.column_stack((np.arange(100.0), np.full(100, np.nan)))
+    with pytest.raises(TableError, match=r"readings.csv: expected readings for c1, got none: all 100 rows"):
+        prepare(make_table(values))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (8, "the early_stopping part: expected at least 4 unbroken rows for one window, got 1 rows with 0 windows"),
+        (
+            60,
+            "the calibration part: expected at least 23 unbroken rows for the 20 windows that a threshold needs, got 9",
+        ),
+    ],
+)
+def test_too_few_rows_are_refused(make_normal, rows, message):
+    """A part with too few rows is named, with how many are needed and how many there are."""
+    with pytest.raises(TrainingError, match=message):
+        prepare(make_table(make_normal(rows)))
+
+
+def test_exactly_enough_rows_are_taken(make_normal):
+    """A part of exactly as many rows as are needed is enough."""
+    shares = Shares(0.7, 0.07, 0.23)
+    parts = prepare(make_table(make_normal(100)), make_config(shares=shares)).parts
+    assert [len(part.windows) for part in parts.values()] == [67, 4, 20]
+
+
+def test_nothing_between_start_and_end_is_refused(make_normal):
+    """If the configured times miss the readings, the message says when the readings are."""
+    with pytest.raises(TrainingError, match=r"got none: the 50 rows go from 2024-01-01T00:00:00\+00:00 to"):
+        prepare(make_table(make_normal(50)), make_config(start=START + timedelta(days=1)))
+
+
+def test_stream_is_the_last_of_the_longest_stretch(make_normal):
+    """The kept stream does not reach across an excluded interval, and has no more rows than asked for."""
+    exclude = (Exclusion(START + timedelta(minutes=180), START + timedelta(minutes=180)),)
+    table = make_table(make_normal(200))
+    part = prepare(table, make_config(exclude=exclude, shares=Shares(0.4, 0.3, 0.3))).parts["calibration"]
+    assert [len(stretch.times) for stretch in part.stretches] == [41, 19]
+    stream = longest_stream(part, 25)
+    assert stream.times.tolist() == table.times[155:180].tolist()
+    assert stream.values.tolist() == table.values[155:180].tolist()
+
+
+def test_files_are_joined_in_order(workshop, make_normal):
+    """Two files read as one give what one file with all rows gives."""
+    values = make_normal(240)
+    workshop.write_readings("a.csv", values=values[:100])
+    workshop.write_readings("b.csv", values=values[100:], first_row=100)
+    config = load_config(workshop.write_config(('["readings.csv"]', '["a.csv", "b.csv"]')))
+    joined, sha256 = read_files(config, workshop.folder)
+    whole, _ = read_files(load_config(workshop.write_config()), workshop.folder)
+    assert joined.values.tobytes() == whole.values.tobytes()
+    assert joined.times.tobytes() == whole.times.tobytes()
+    assert list(sha256) == ["a.csv", "b.csv"]
+    assert len(set(sha256.values())) == 2
+
+
+def test_files_out_of_order_are_refused(workshop, make_normal):
+    """Times must rise over the border of two files as well."""
+    workshop.write_readings("a.csv", values=make_normal(50), first_row=49)
+    workshop.write_readings("b.csv", values=make_normal(50))
+    config = load_config(workshop.write_config(('["readings.csv"]', '["b.csv", "a.csv"]')))
+    with pytest.raises(TableError, match=r"a.csv: expected readings after 2024-01-01T00:49:00.*, the last of .*b.csv"):
+        read_files(config, workshop.folder)
+
+
+def test_without_configured_channels_all_files_have_the_first_ones(workshop, make_normal):
+    """A column that only the second file has is refused, not dropped; configured channels leave others out."""
+    workshop.write_readings("a.csv", values=make_normal(50))
+    more = np.column_stack((make_normal(50), np.arange(50.0)))
+    workshop.write_readings("b.csv", values=more, first_row=50, channels=("flow", "pressure", "speed"))
+    files = ('["readings.csv"]', '["a.csv", "b.csv"]')
+    with pytest.raises(TableError, match=r"b\.csv: .*got one more: 'speed'"):
+        read_files(load_config(workshop.write_config(files)), workshop.folder)
+    chosen = ("[fit]", '[[channels]]\nname = "pressure"\n[fit]')
+    table, _ = read_files(load_config(workshop.write_config(files, chosen)), workshop.folder)
+    assert table.channels == ("pressure",)
+    assert table.values.shape == (100, 1)
