@@ -34,7 +34,7 @@ def zero_detector(manifest: Manifest, normal_windows: npt.NDArray[np.float64]) -
 
     Its threshold comes from the same held-out raw windows (B, T, C) by the same rule.
     """
-    scaled = Scale(manifest.scaling).step(normal_windows).astype(np.float32)
+    scaled = Scale(manifest.scaling).apply(normal_windows).astype(np.float32)
     scorer = Scorer(manifest.score, manifest.window.length, len(manifest.channels))
     scores, _ = scorer.step_many(np.zeros_like(scaled), scaled)
     threshold = fit_percentile(scores, manifest.threshold.percentile, manifest.threshold.factor)

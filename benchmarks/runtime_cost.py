@@ -24,7 +24,6 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.detector import choose_variant
 
 MACHINES = 1000
-ROUNDS = 60
 
 FLOORS = {
     "litert": "from ai_edge_litert.interpreter import Interpreter; "
@@ -49,8 +48,8 @@ def update_cost(bundle: Path, engine: str) -> dict[str, Any]:
 
     for _ in range(2 * LENGTH):
         update()
-    ours, floor = _in_turn(update, bare, calls=100)
-    return {"case": "update", "engine": engine, "us_p50": ours, "bare_us_p50": floor, "above_us": ours - floor}
+    ours, floor, above = _in_turn(update, bare, calls=25, rounds=400)
+    return {"case": "update", "engine": engine, "us_p50": ours, "bare_us_p50": floor, "above_us": above}
 
 
 def update_many_cost(bundle: Path, engine: str) -> dict[str, Any]:
@@ -69,8 +68,8 @@ def update_many_cost(bundle: Path, engine: str) -> dict[str, Any]:
 
     for _ in range(LENGTH + 1):
         update_many()
-    ours, floor = (each / MACHINES for each in _in_turn(update_many, engine_only, calls=1))
-    return {"case": "update_many", "engine": engine, "us_p50": ours, "bare_us_p50": floor, "above_us": ours - floor}
+    ours, floor, above = (each / MACHINES for each in _in_turn(update_many, engine_only, calls=1, rounds=60))
+    return {"case": "update_many", "engine": engine, "us_p50": ours, "bare_us_p50": floor, "above_us": above}
 
 
 def start_cost(bundle: Path, engine: str, folder: Path, rounds: int = 15) -> dict[str, Any]:
@@ -106,16 +105,20 @@ class _Clock:
         return float(self.now)
 
 
-def _in_turn(a: Callable[[], object], b: Callable[[], object], calls: int) -> tuple[float, float]:
-    """The median microseconds a call of each, in short blocks that take turns."""
-    samples: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
-        for function, taken in zip((a, b), samples, strict=True):
-            start = time.perf_counter()
-            for _ in range(calls):
-                function()
-            taken.append((time.perf_counter() - start) / calls * 1e6)
-    return median(samples[0]), median(samples[1])
+def _in_turn(
+    ours: Callable[[], object], bare: Callable[[], object], calls: int, rounds: int
+) -> tuple[float, float, float]:
+    """Short blocks that take turns: the median microseconds a call of each, and the median of their differences."""
+    pairs = [(_block(ours, calls), _block(bare, calls)) for _ in range(rounds)]
+    return median(a for a, _ in pairs), median(b for _, b in pairs), median(a - b for a, b in pairs)
+
+
+def _block(function: Callable[[], object], calls: int) -> float:
+    """Microseconds a call."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls * 1e6
 
 
 def _bare_call(bundle: Bundle, engine: str) -> Callable[[], object]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import LONGEST, NEVER, Machines
+from edge_runtime.clean import LONGEST, NEVER, Machines, read
 from edge_runtime.manifest import AlarmPolicy
 from edge_runtime.readings import ACTIVE, CLEARED, RAISED
 
@@ -42,7 +42,7 @@ class Alarm:
 
     def state(self, machine: Machines) -> Any:
         """`QUIET` or `ACTIVE` for readings without a score, (...)."""
-        return _read(self._is_active, machine) * ACTIVE
+        return read(self._is_active, machine) * ACTIVE
 
     def step(self, machine: Machines, score: float | npt.NDArray[np.float64], time: int | npt.NDArray[np.int64]) -> Any:
         """Take one score of each machine (...), at `time` (...) in microseconds; returns the alarm's state (...).
@@ -50,12 +50,12 @@ class Alarm:
         The same arithmetic serves arrays and, for one machine, plain Python numbers, which are much faster than numpy's.
         """
         # Any: each name below is a number for one machine and an array for several.
-        history: Any = _read(self._history, machine)
-        calm: Any = _read(self._calm, machine)
-        was_active: Any = _read(self._is_active, machine)
-        quiet_until: Any = _read(self._quiet_until, machine)
+        history: Any = read(self._history, machine)
+        calm: Any = read(self._calm, machine)
+        was_active: Any = read(self._is_active, machine)
+        quiet_until: Any = read(self._quiet_until, machine)
         is_above: Any = score > self._enter
-        hits = _read(self._hits, machine) + is_above - (history >> (self._n - 1) & 1)
+        hits = read(self._hits, machine) + is_above - (history >> (self._n - 1) & 1)
         calm = (calm + 1) * (score < self._exit)
         raises = (hits >= self._k) & (was_active == 0) & (time >= quiet_until)
         clears = was_active & (calm >= self._n)
@@ -63,11 +63,8 @@ class Alarm:
         self._history[machine] = (history << 1 | is_above) & self._mask
         self._hits[machine] = hits
         self._calm[machine] = calm
-        self._is_active[machine] = (was_active | raises) & (clears == 0)
-        self._quiet_until[machine] = quiet_until + clears * (time + self._cooldown - quiet_until)
+        changes = raises | clears
+        if changes if isinstance(changes, bool) else changes.any():
+            self._is_active[machine] = (was_active | raises) & (clears == 0)
+            self._quiet_until[machine] = quiet_until + clears * (time + self._cooldown - quiet_until)
         return raises * RAISED + clears * CLEARED + (was_active & (clears == 0)) * ACTIVE
-
-
-def _read(state: npt.NDArray[Any], machine: Machines) -> Any:
-    """The state of one machine as a Python number, or of several as an array (B,)."""
-    return state.item(machine) if isinstance(machine, int) else state[machine]

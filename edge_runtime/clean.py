@@ -3,11 +3,15 @@
 A missing value takes the channel's last one for a few readings; a value outside its valid range is treated
 as missing and its reading is answered `out_of_range`; a silence longer than the longest gap, or a value
 missing for too long, restarts the window. Only the past is used.
+
+A reading is a list of C items: numbers for one machine, arrays (B,) for several. The same lines serve both, and for one
+machine plain Python numbers are several times faster than numpy's smallest arrays (docs/decisions/0007-one-reading.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +20,10 @@ from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling
 from edge_runtime.readings import GAP, OUT_OF_RANGE, SCORED
 
 Machines = int | npt.NDArray[np.int64]
-"""One machine, or the indices (B,) of different ones: every step takes either and drops the leading axis for one."""
+"""One machine, or the indices (B,) of different ones. Every step takes either."""
+
+Columns = Sequence[Any]
+"""One item for each of the C channels: a number for one machine, an array (B,) for several."""
 
 Flags = bool | np.bool_ | npt.NDArray[np.bool_]
 """A truth for one machine, or one each (B,)."""
@@ -43,13 +50,15 @@ class Clean:
         center, reach = np.array(scaling.center), LARGEST_SCALED * np.array(scaling.scale)
         low = [-np.inf if channel.low is None else channel.low for channel in channels]
         high = [np.inf if channel.high is None else channel.high for channel in channels]
-        self._low, self._high = np.maximum(low, center - reach), np.minimum(high, center + reach)
+        lows, highs = np.maximum(low, center - reach), np.minimum(high, center + reach)
+        self._limits = list(zip(lows.tolist(), highs.tolist(), strict=True))
         self._longest_gap = round(min(sampling.longest_gap_s, LONGEST) * 1e6)
         self._hold_limit = cleaning.hold_limit
         self._last_time = np.zeros(machines, np.int64)
         self._latest_next = np.full(machines, NEVER)  # a reading after this one comes after a gap
-        self._held = np.full((machines, len(channels)), np.nan)
-        self._held_for = np.zeros((machines, len(channels)), np.int64)
+        self._held = np.full((len(channels), machines), np.nan)
+        self._held_columns = list(self._held)
+        self._held_for = np.zeros((len(channels), machines), np.int64)
         self._holds_any = False
 
     def reset(self, machine: Machines | slice) -> None:
@@ -57,55 +66,55 @@ class Clean:
         self._latest_next[machine] = NEVER
 
     def step(
-        self, machine: Machines, values: npt.NDArray[np.float64], time: int | npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float64], int | npt.NDArray[np.int64], Flags, Flags]:
+        self, machine: Machines, values: Columns, time: int | npt.NDArray[np.int64]
+    ) -> tuple[Columns, int | npt.NDArray[np.int64], Flags, Flags]:
         """Clean one reading of each machine.
 
-        `values`: (..., C) float64, NaN where missing; `time`: (...) microseconds since 1970 UTC. Returns the filled values
-        (..., C); the status (...), `SCORED` where nothing is wrong; whether the window restarts (...); and whether the
-        filled values are complete, so that they may enter the window (...).
+        `values`: C items, NaN where missing; `time`: microseconds since 1970 UTC. Returns the filled values (C items); the
+        status, `SCORED` where nothing is wrong; whether the window restarts; and whether the filled values are complete, so
+        that they may enter the window.
         """
-        on_time = (time > self._last_time[machine]) & (time <= self._latest_next[machine])
-        good = np.greater_equal(values, self._low)
-        good &= np.less_equal(values, self._high)
-        if _holds(on_time) and _holds(good):  # the usual case
+        is_usual = (time > read(self._last_time, machine)) & (time <= read(self._latest_next, machine))
+        for value, (low, high) in zip(values, self._limits):  # noqa: B905 - once a reading: `strict` costs a tenth of it
+            is_usual = is_usual & (value >= low) & (value <= high)
+        if is_usual if isinstance(is_usual, bool) else is_usual.all():
             self._last_time[machine] = time
             self._latest_next[machine] = time + self._longest_gap
-            self._held[machine] = values
+            for held, value in zip(self._held_columns, values):  # noqa: B905 - as above
+                held[machine] = value
             if self._holds_any:
-                self._held_for[machine] = 0
+                self._held_for[:, machine] = 0
             return values, SCORED, False, True
-        return self._repair(machine, values, np.asarray(time), good)
+        return self._repair(machine, np.array(values, np.float64), np.asarray(time))
 
     def _repair(
-        self,
-        machine: Machines,
-        values: npt.NDArray[np.float64],
-        time: npt.NDArray[np.int64],
-        good: npt.NDArray[np.bool_],
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], Flags, Flags]:
+        self, machine: Machines, values: npt.NDArray[np.float64], time: npt.NDArray[np.int64]
+    ) -> tuple[Columns, npt.NDArray[np.int64], Flags, Flags]:
+        """The same for readings of which some are not as usual; `values` (C, ...)."""
+        low, high = (np.array(limits).reshape(-1, *(1,) * time.ndim) for limits in zip(*self._limits, strict=True))
+        good = (values >= low) & (values <= high)
         latest_next = self._latest_next[machine]
         is_first = latest_next == NEVER
         is_late = ~is_first & (time <= self._last_time[machine])
         is_after_gap = ~is_first & (time > latest_next)
-        has_nothing_to_hold = np.asarray(is_first | is_after_gap)[..., None]
-        held_for = np.where(has_nothing_to_hold, self._hold_limit, self._held_for[machine])
+        held_for = np.where(is_first | is_after_gap, self._hold_limit, self._held_for[:, machine])
         held_for = np.where(good, 0, held_for + 1)
-        filled = np.where(good, values, self._held[machine])
-        is_broken = (held_for > self._hold_limit).any(axis=-1)
-        is_outside = (~good & ~np.isnan(values)).any(axis=-1)
+        filled = np.where(good, values, self._held[:, machine])
+        is_broken = (held_for > self._hold_limit).any(axis=0)
+        is_outside = (~good & ~np.isnan(values)).any(axis=0)
         status = np.where(is_late | is_after_gap | is_broken, GAP, SCORED)
         status = np.where(is_outside & ~is_late, OUT_OF_RANGE, status)
 
-        late = np.asarray(is_late)[..., None]  # a late reading changes nothing
-        self._held_for[machine] = np.where(late, self._held_for[machine], held_for)
-        self._held[machine] = np.where(late, self._held[machine], filled)
+        # A late reading changes nothing.
+        self._held_for[:, machine] = np.where(is_late, self._held_for[:, machine], held_for)
+        self._held[:, machine] = np.where(is_late, self._held[:, machine], filled)
         self._last_time[machine] = np.where(is_late, self._last_time[machine], time)
         self._latest_next[machine] = np.where(is_late, latest_next, time + self._longest_gap)
         self._holds_any = bool(self._held_for.any())
-        return filled, status, (is_after_gap | is_broken) & ~is_late, ~is_broken & ~is_late
+        columns = filled.tolist() if filled.ndim == 1 else list(filled)
+        return columns, status, (is_after_gap | is_broken) & ~is_late, ~is_broken & ~is_late
 
 
-def _holds(condition: npt.NDArray[np.bool_] | np.bool_) -> bool:
-    """Whether it is true everywhere. For one machine `condition` is a scalar, whose own `all()` is twenty times slower."""
-    return bool(condition) if condition.ndim == 0 else np.count_nonzero(condition) == condition.size
+def read(state: npt.NDArray[Any], machine: Machines) -> Any:
+    """The state of one machine as a Python number, or of several as an array (B,)."""
+    return state.item(machine) if isinstance(machine, int) else state[machine]

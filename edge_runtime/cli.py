@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `anomalite` with the given arguments (default: the process's); returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if sys.stdout is None:  # closed by whoever started this process: nobody reads it
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open
     try:
         status = _run(arguments)
         flush()

@@ -97,6 +97,7 @@ class Detector:
         self.machines = machines
         self._batch = batch or engine.best_batch
         self._names = manifest.channel_names
+        self._plain_numbers = [float] * len(self._names)
         self._threshold = manifest.threshold.value
         self._scorer = Scorer(manifest.score, manifest.window.length, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
@@ -115,7 +116,7 @@ class Detector:
         if not 0 <= machine < self.machines:
             raise ReadingError(f"expected a machine from 0 to {self.machines - 1}, got {reading.machine!r}")
         time = to_microseconds(reading.time)
-        values = self._check_values(reading.values, 1)
+        values = self._check_reading(reading.values)
         status, restarted, window = self._preparation.step(machine, values, time)
         if restarted:
             self._alarm.restart(machine)
@@ -187,8 +188,8 @@ class Detector:
                 waiting.clear()
 
         restarts = []
-        for row, time in enumerate(moments.tolist()):
-            verdicts.status_codes[row], restarted, window = preparation.step(0, readings[row], time)
+        for row, (reading, time) in enumerate(zip(readings.tolist(), moments.tolist(), strict=True)):
+            verdicts.status_codes[row], restarted, window = preparation.step(0, reading, time)
             if restarted:
                 restarts.append(row)
             if window is not None:
@@ -231,6 +232,13 @@ class Detector:
         verdicts.times[:] = times.view("datetime64[us]")
         verdicts.thresholds[:] = self._threshold
         return verdicts
+
+    def _check_reading(self, values: Sequence[float] | npt.NDArray[np.float64]) -> Sequence[float]:
+        """C plain numbers; they are the rule, so whatever else numpy can read goes the long way."""
+        if isinstance(values, (tuple, list)) and [*map(type, values)] == self._plain_numbers:
+            return values
+        numbers: list[float] = self._check_values(values, 1).tolist()
+        return numbers
 
     def _check_values(self, values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
         try:

@@ -72,11 +72,11 @@ def read_golden(bundle: Bundle) -> GoldenReadings:
         raise BundleError(f"{bundle.source}: expected golden readings to verify with, found none")
     try:
         with np.load(io.BytesIO(bundle.members[entry.file]), allow_pickle=False) as archive:
-            columns = {name: np.asarray(archive[name]) for name in archive.files}
+            columns: dict[str, npt.NDArray[Any]] = {name: np.asarray(archive[name]) for name in archive.files}
         variants = [variant.name for variant in bundle.manifest.variants]
         scores = {name: columns[f"scores.{name}"].astype(np.float64) for name in variants}
         golden = GoldenReadings(columns["values"].astype(np.float64), columns["times"], columns["status_codes"], scores)
-    except Exception as fault:  # what numpy and zipfile raise for a damaged file has no common base below Exception
+    except Exception as fault:  # noqa: BLE001 - what numpy and zipfile raise for a damaged file has no common base below Exception
         raise BundleError(f"{bundle.source}: {entry.file}: the golden readings are malformed: {fault}") from None
     rows = (golden.times.size, len(bundle.manifest.channels))
     columns_fit = all(column.shape == rows[:1] for column in (golden.times, golden.status_codes, *scores.values()))

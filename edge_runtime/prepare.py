@@ -36,9 +36,9 @@ class Preparation:
         self._windows.restart(machine)
 
     def step(
-        self, machine: int, values: npt.NDArray[np.float64], time: int
+        self, machine: int, values: Sequence[float], time: int
     ) -> tuple[int, bool, npt.NDArray[np.float32] | None]:
-        """Take one reading of one machine: `values` (C,) in the channels' units, `time` in microseconds.
+        """Take one reading of one machine: C `values` in the channels' units, `time` in microseconds.
 
         Returns its status, whether the window restarted, and the window (T, C) float32 that ends with it if the status is
         `SCORED`, else None. The window is a view: use it before the machine's next reading.
@@ -61,14 +61,16 @@ class Preparation:
         Returns the status (B,), whether the window restarted (B,), and the windows (D, T, C) float32 of the D readings whose
         status is `SCORED`, in their order.
         """
-        filled, status, restarts, is_complete = self._clean.step(machines, values, times)
+        filled, status, restarts, is_complete = self._clean.step(machines, list(values.T), times)
         if np.ndim(status) == 0:  # nothing wrong with any of them
             windows, is_full = self._windows.push(machines, self._scale.step(filled))
             statuses = np.where(is_full, SCORED, WARMING_UP)
             return statuses, np.zeros(len(machines), np.bool_), windows if np.all(is_full) else windows[is_full]
         statuses, restarted, complete = np.asarray(status), np.asarray(restarts), np.asarray(is_complete)
         self._windows.restart(machines[restarted])
-        windows, is_full = self._windows.push(machines[complete], self._scale.step(filled[complete]))
+        windows, is_full = self._windows.push(
+            machines[complete], self._scale.step([column[complete] for column in filled])
+        )
         pushed = statuses[complete]
         statuses[complete] = np.where((pushed == SCORED) & ~np.asarray(is_full), WARMING_UP, pushed)
         return statuses, restarted, windows[statuses[complete] == SCORED]
@@ -82,8 +84,8 @@ class Preparation:
         """
         self.reset(0)
         windows, ends = [], []
-        for row, time in enumerate(times.tolist()):
-            _, _, window = self.step(0, values[row], time)
+        for row, (reading, time) in enumerate(zip(values.tolist(), times.tolist(), strict=True)):
+            _, _, window = self.step(0, reading, time)
             if window is not None:
                 windows.append(window.copy())
                 ends.append(row)

@@ -7,11 +7,12 @@ All three kinds are `(value - center) / scale`; they differ in what is fitted: m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.clean import Columns
 from edge_runtime.errors import TrainingError
 from edge_runtime.manifest import Scaling
 
@@ -54,16 +55,18 @@ class Scale:
     """Applies a fitted scaling."""
 
     def __init__(self, scaling: Scaling) -> None:
-        self._center = np.array(scaling.center)
-        self._per_unit = 1 / np.array(scaling.scale)
+        self._parts = [(center, 1 / scale) for center, scale in zip(scaling.center, scaling.scale, strict=True)]
 
-    def step(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Scale `values` (..., C) in the channels' units; returns (..., C)."""
-        scaled: npt.NDArray[np.float64] = values - self._center
-        scaled *= self._per_unit
-        return scaled
+    def step(self, values: Columns) -> list[Any]:
+        """Scale one reading of each machine: `values`, C items in the channels' units; returns C items."""
+        return [(value - center) * per_unit for value, (center, per_unit) in zip(values, self._parts, strict=True)]
+
+    def apply(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Scale `values` (..., C) in the channels' units, to the same bits as `step`; returns (..., C)."""
+        return np.stack(self.step(list(np.moveaxis(values, -1, 0))), axis=-1)
 
     def invert(self, scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The values (..., C) that scale to `scaled`."""
-        values: npt.NDArray[np.float64] = scaled / self._per_unit + self._center
+        """The values (..., C) that scale to `scaled` (..., C)."""
+        center, per_unit = np.array(self._parts).T
+        values: npt.NDArray[np.float64] = scaled / per_unit + center
         return values

@@ -20,7 +20,15 @@ from edge_runtime.errors import SchemaError
 T = TypeVar("T")
 
 _TAGS = ("kind", "family")
-_NAMES = {dict: "a table", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing"}
+_NAMES = {
+    dict: "a table",
+    list: "a list",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "nothing",
+}
 
 
 def decode(cls: type[T], data: object, source: str, path: str = "$") -> T:

@@ -188,7 +188,8 @@ class ReadingRows:
             time = to_microseconds(_moment(cell))
         except (ValueError, OverflowError, ReadingError):
             raise self._error(
-                f"expected a time such as 2004-02-12T10:32:39 or seconds since 1970, got {_short(cell)}", self._time_column
+                f"expected a time such as 2004-02-12T10:32:39 or seconds since 1970, got {_short(cell)}",
+                self._time_column,
             ) from None
         if self._last is not None and time <= self._last:
             last = from_microseconds(self._last).isoformat()

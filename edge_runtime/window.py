@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Machines
+from edge_runtime.clean import Columns, Machines, read
 
 
 class Windows:
@@ -21,6 +21,8 @@ class Windows:
         self._ring = np.zeros((machines, 2 * length, channels), np.float32)
         steps = np.lib.stride_tricks.sliding_window_view(self._ring, length, axis=1, writeable=False)
         self._views = steps.swapaxes(2, 3)  # (M, T + 1, T, C), no copy
+        both = self._ring.reshape(machines, 2, length, channels)
+        self._both = both.swapaxes(1, 2)  # (M, T, 2, C): one assignment writes a reading to both places
         self._next = np.zeros(machines, np.int64)
         self._filled = np.zeros(machines, np.int64)
 
@@ -28,17 +30,15 @@ class Windows:
         """Empty the machine's window."""
         self._filled[machine] = 0
 
-    def push(
-        self, machine: Machines, scaled: npt.NDArray[np.float64]
-    ) -> tuple[npt.NDArray[np.float32], bool | npt.NDArray[np.bool_]]:
-        """Add one reading (..., C) to each machine's window.
+    def push(self, machine: Machines, scaled: Columns) -> tuple[npt.NDArray[np.float32], bool | npt.NDArray[np.bool_]]:
+        """Add one reading (C items) to each machine's window.
 
         Returns the windows (..., T, C) float32 that end with it, and whether they are full (...). For one machine the window
         is a view of the ring: use it before the machine's next reading.
         """
-        position = self._next[machine]
-        self._ring[machine, position] = scaled
-        self._ring[machine, position + self._length] = scaled
+        position = read(self._next, machine)
+        filled = read(self._filled, machine) + 1
+        self._both[machine, position] = scaled if isinstance(machine, int) else np.stack(scaled, axis=-1)[:, None]
         self._next[machine] = (position + 1) % self._length
-        self._filled[machine] += 1
-        return self._views[machine, position + 1], self._filled[machine] >= self._length
+        self._filled[machine] = filled
+        return self._views[machine, position + 1], filled >= self._length

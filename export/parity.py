@@ -61,7 +61,7 @@ class Reference:
 
     def scaled(self, windows: Windows) -> npt.NDArray[np.float32]:
         """What the model sees of raw `windows` (B, T, C)."""
-        return self._scale.step(windows).astype(np.float32)
+        return self._scale.apply(windows).astype(np.float32)
 
     def reconstruct(self, windows: Windows) -> npt.NDArray[np.float32]:
         """The model's reconstruction (B, T, C) of raw `windows` (B, T, C), in scaled units."""

@@ -72,15 +72,14 @@ def test_arrows_point_to_the_device(package: str) -> None:
 
 def test_commands_are_found_by_name_only() -> None:
     """The one place where the device's package knows of the others is the table of commands, as text."""
-    naming = []
-    for file in sorted(folder("edge_runtime").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and node.value.startswith(("training.", "export."))
-            ):
-                naming.append((file.name, node.value))
+    naming = [
+        (file.name, node.value)
+        for file in sorted(folder("edge_runtime").rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.startswith(("training.", "export."))
+    ]
     assert naming == [("cli.py", "training.cli"), ("cli.py", "export.cli")]
 
 

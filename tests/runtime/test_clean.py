@@ -7,6 +7,8 @@ import math
 import handmade
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_runtime.clean import Clean
 from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling
@@ -22,8 +24,8 @@ def cleaner(hold_limit: int = 1, machines: int = 1, scaling: Scaling = SCALING) 
 
 
 def step(clean: Clean, values: list[float], seconds: float) -> tuple[list[float], str, bool, bool]:
-    filled, status, restarts, complete = clean.step(0, np.array(values), round(seconds * handmade.SECOND))
-    return filled.tolist(), STATUSES[int(status)], bool(restarts), bool(complete)
+    filled, status, restarts, complete = clean.step(0, values, round(seconds * handmade.SECOND))
+    return list(filled), STATUSES[int(status)], bool(restarts), bool(complete)
 
 
 def test_a_missing_value_is_held_up_to_the_limit() -> None:
@@ -91,6 +93,36 @@ def test_the_longest_gap_is_still_no_gap() -> None:
     assert step(clean, [1.0, 2.0], 3.0)[1:] == ("scored", False, True)
     assert step(clean, [5.0, 6.0], 6.000001) == ([5.0, 6.0], "gap", True, True)
     assert step(clean, [11.0, 6.0], 66.0)[1:] == ("out_of_range", True, False)
+
+
+@given(
+    rounds=st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from([0.0, 1.0, 1.0, 1.0, 2.0, 9.0, -1.0]),
+                st.lists(st.sampled_from([0.5, 1.5, NAN, 11.0, math.inf]), min_size=2, max_size=2),
+            ),
+            min_size=3,
+            max_size=3,
+        ),
+        max_size=15,
+    ),
+    hold_limit=st.integers(0, 2),
+)
+def test_machines_together_are_machines_alone(rounds: list[list[tuple[float, list[float]]]], hold_limit: int) -> None:
+    """A step of several machines at once is the same as one by one, whatever each of them sends."""
+    together, alone = cleaner(hold_limit, 4), cleaner(hold_limit, 4)
+    machines, clock = np.array([3, 0, 2]), np.zeros(3, np.int64)
+    for readings in rounds:
+        clock = clock + np.array([round(seconds * handmade.SECOND) for seconds, _ in readings])
+        columns = list(np.array([values for _, values in readings]).T)
+        filled, status, restarts, complete = together.step(machines, columns, clock)
+        for row, machine in enumerate(machines.tolist()):
+            one = alone.step(machine, readings[row][1], int(clock[row]))
+            flags = [int(np.broadcast_to(each, 3)[row]) for each in (status, restarts, complete)]
+            assert flags == [int(each) for each in one[1:]]
+            if one[3]:
+                assert [float(column[row]) for column in filled] == list(one[0])
 
 
 def test_reset_forgets_time_and_values() -> None:

@@ -58,12 +58,11 @@ def assert_close(got: list[Verdict], expected: list[Verdict]) -> None:
     """Everything equal but scores and contributions, which are within 1e-6."""
     plain = [[each._replace(score=None, contributions=None) for each in verdicts] for verdicts in (got, expected)]
     assert plain[0] == plain[1]
-    for one, other in zip(got, expected, strict=True):
-        if other.score is not None:
-            assert one.score == pytest.approx(other.score, rel=1e-6, abs=1e-6)
-            assert list(one.contributions.values()) == pytest.approx(
-                list(other.contributions.values()), rel=1e-6, abs=1e-6
-            )
+    numbers = [
+        [(each.score, *each.contributions.values()) for each in verdicts if each.status == "scored"]
+        for verdicts in (got, expected)
+    ]
+    np.testing.assert_allclose(numbers[0], numbers[1], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("score", SCORES, ids=str)
@@ -73,7 +72,7 @@ def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int
     """At batch 1 to the last bit, at the engine's best batch and any other within 1e-6: verdicts, contributions, alarms."""
     m = rough_manifest(T, C, score)
     machines = 3
-    streams = [rough_stream(50 + 5 * machine, C, 100 * T + machine) for machine in range(machines)]
+    streams = [rough_stream(T + 30 + 5 * machine, C, 100 * T + machine) for machine in range(machines)]
     expected = [as_stream(handmade.detector(engine, m), *stream) for stream in streams]
     assert sum(verdict.status == "scored" for verdicts in expected for verdict in verdicts) > 15
 
@@ -86,7 +85,7 @@ def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int
     cuts = sorted(rng.integers(0, len(queue), 8).tolist())
     calls = [queue[start:end] for start, end in zip([0, *cuts], [*cuts, len(queue)], strict=True)]
 
-    for batch in (1, None) if engine in LOOPS else (1, 3, None):
+    for batch in (1, 3, None) if (T, C) == (8, 3) else (1, None):
         detector = handmade.detector(engine, m, machines=machines, batch=batch)
         many: list[list[Verdict]] = [[] for _ in range(machines)]
         for call in calls:
@@ -268,7 +267,7 @@ def test_verdicts_carry_utc_and_the_right_machine() -> None:
 def test_update_refuses_values_of_another_form(values: Any) -> None:
     """One number a channel; the error says how many and which channels."""
     detector = handmade.detector("numpy", handmade.manifest(8, 3))
-    with pytest.raises(ReadingError, match="c0, c1, c2|3 channels"):
+    with pytest.raises(ReadingError, match=r"c0, c1, c2|3 channels"):
         detector.update(Reading(0.0, values))
 
 
@@ -393,14 +392,14 @@ def test_a_damaged_model_is_an_error_never_a_verdict(kernel: float) -> None:
     moments = handmade.moments(times)
     with np.errstate(all="ignore"):
         detector = Detector(m, open_engine("numpy", one_weight(kernel), (4, 1)), engine_name="numpy")
-        with pytest.raises(EngineError, match="expected a finite score, got (nan|inf): the model is damaged"):
+        with pytest.raises(EngineError, match=r"expected a finite score, got (nan|inf): the model is damaged"):
             as_stream(detector, values, times)
         with pytest.raises(EngineError, match="the model is damaged"):
             detector.score(values, moments)
         detector.reset()
+        detector.update_many([0, 0, 0], values[:3], moments[:3])
         with pytest.raises(EngineError, match="the model is damaged"):
-            for row in range(6):
-                detector.update_many([0], values[row : row + 1], moments[row : row + 1])
+            detector.update_many([0], values[3:4], moments[3:4])
 
 
 @pytest.mark.parametrize("kind", ["mae", "mse"])
@@ -478,7 +477,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mon
 def test_a_bundle_without_variants_has_nothing_to_load(tmp_path: Any) -> None:
     """It is whole, but there is nothing to run."""
     bundle = seal(tmp_path / "none.anomalite", handmade.manifest(), {}, None)
-    with pytest.raises(EngineError, match="expected a variant for .*, got none"):
+    with pytest.raises(EngineError, match=r"expected a variant for .*, got none"):
         choose_variant(bundle)
 
 

@@ -113,7 +113,7 @@ BAD_WEIGHTS: dict[str, dict[str, Any]] = {
 def test_weights_that_do_not_fit_are_refused(case: str) -> None:
     """On opening: a shape that contradicts another never gets to run."""
     members = {name: array for name, array in {**GOOD, **BAD_WEIGHTS[case]}.items() if array is not None}
-    with pytest.raises(EngineError, match="^numpy: ") as caught:
+    with pytest.raises(EngineError, match=r"^numpy: ") as caught:
         open_model(handmade.npz(**members), (4, 2))
     assert "\n" not in str(caught.value)
 
@@ -179,7 +179,7 @@ BAD_FILES = {
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_files_that_are_no_model_are_refused(case: str) -> None:
     """Nothing is unpickled, and whatever numpy raises becomes one line."""
-    with pytest.raises(EngineError, match="^numpy: (the model is refused|expected a float32 weight)") as caught:
+    with pytest.raises(EngineError, match=r"^numpy: (the model is refused|expected a float32 weight)") as caught:
         open_model(BAD_FILES[case](), (4, 2))
     assert "\n" not in str(caught.value)
 

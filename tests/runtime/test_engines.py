@@ -127,7 +127,7 @@ def test_a_batch_is_its_windows_one_by_one(engine: str) -> None:
     for B in (1, 2, 7, model.best_batch, 70):
         for part in (slice(0, B), slice(70 - B, 70)):
             got = model.run(given[part])
-            if B == 1 or model.best_batch == 1:
+            if B == 1 or engine in ("litert", "tflite"):
                 assert got.tobytes() == single[part].tobytes()
             assert np.abs(got - single[part]).max() <= 1e-6 * max(1.0, np.abs(single).max())
 
@@ -230,7 +230,7 @@ def test_an_engine_whose_package_is_broken(engine: str, monkeypatch: pytest.Monk
 def test_tflite_runtime_with_numpy_2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would crash the process on import."""
     monkeypatch.setattr(np, "__version__", "2.1.0")
-    with pytest.raises(EngineError, match="needs numpy below 2, got 2.1.0"):
+    with pytest.raises(EngineError, match=r"needs numpy below 2, got 2\.1\.0"):
         import_module("edge_runtime.engines.tflite_runtime").open_model(b"", (8, 3))
 
 

@@ -53,7 +53,7 @@ def test_seconds_are_rounded_to_microseconds(seconds: float) -> None:
 
 def test_the_first_and_last_moment() -> None:
     """What a datetime can hold is taken, a microsecond more is not."""
-    first, last = (each.replace(tzinfo=UTC) for each in (datetime.min, datetime.max))
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     assert (to_microseconds(first), to_microseconds(last)) == (EARLIEST, LATEST)
     assert (from_microseconds(EARLIEST), from_microseconds(LATEST)) == (first, last)
     west, east = timezone(timedelta(hours=-1)), timezone(timedelta(hours=1))

@@ -27,9 +27,21 @@ def test_the_three_kinds(kind: Any, center: list[float], scale: list[float]) -> 
     assert scaling.kind == kind
     assert list(scaling.center) == pytest.approx(center)
     assert list(scaling.scale) == pytest.approx(scale)
-    scaled = Scale(scaling).step(VALUES)
+    scaled = Scale(scaling).apply(VALUES)
     assert np.allclose(scaled, (VALUES - center) / scale, equal_nan=True)
     assert np.allclose(Scale(scaling).invert(scaled), VALUES, equal_nan=True)
+
+
+def test_one_reading_many_and_windows_are_scaled_to_the_same_bits() -> None:
+    """What training scales as a table, the device scales reading by reading."""
+    scaling = fit_scaling("standard", VALUES, ("a", "b"))
+    values = np.random.default_rng(1).normal(0, 1e3, (50, 4, 2))
+    scaled = Scale(scaling).apply(values)
+    assert scaled.shape == values.shape
+    columns = Scale(scaling).step([values[:, 0, 0], values[:, 0, 1]])
+    assert np.stack(columns, axis=-1).tobytes() == scaled[:, 0].tobytes()
+    for row in range(50):
+        assert Scale(scaling).step(values[row, 0].tolist()) == scaled[row, 0].tolist()
 
 
 @pytest.mark.parametrize("kind", ["standard", "min_max", "robust"])

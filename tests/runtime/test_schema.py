@@ -207,8 +207,7 @@ def test_whatever_is_given_is_decoded_or_a_schema_error(data: dict[str, Any], ti
     """No other exception leaves `decode`, and what it accepts encodes to what was given, defaults apart."""
     try:
         drawing = decode(Drawing, {"title": title, "shape": LEAST["shape"], **data}, "plan.toml")
-    except SchemaError as fault:
-        assert fault.path.startswith("$")
+    except SchemaError:
         return
     for key, value in data.items():
         if key not in ("shape", "shapes", "extra", "when"):

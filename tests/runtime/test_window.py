@@ -21,7 +21,7 @@ def test_a_window_is_the_last_readings_in_order(length: int, C: int, actions: li
             expected[0].clear()
             continue
         reading = np.arange(C) + 10.0 * number
-        window, is_full = windows.push(machine, reading)
+        window, is_full = windows.push(machine, reading.tolist())
         expected[machine].append(reading)
         assert bool(is_full) == (len(expected[machine]) >= length)
         last = expected[machine][-length:]
@@ -33,7 +33,7 @@ def test_one_machines_window_is_a_view_that_cannot_be_written() -> None:
     """No copy, contiguous for the engine, and safe from it."""
     windows = Windows(2, 4, 3)
     for number in range(9):
-        window, _ = windows.push(1, np.full(3, float(number)))
+        window, _ = windows.push(1, [float(number)] * 3)
         assert not window.flags.owndata
         assert window.flags.c_contiguous
         with pytest.raises(ValueError, match="read-only"):
@@ -50,9 +50,9 @@ def test_several_machines_at_once(rounds: list[list[int]]) -> None:
     together, alone = Windows(4, 3, 2), Windows(4, 3, 2)
     for number, machines in enumerate(rounds):
         readings = np.arange(2 * len(machines)).reshape(-1, 2) + 100.0 * number
-        got, is_full = together.push(np.array(machines, np.int64), readings)
+        got, is_full = together.push(np.array(machines, np.int64), list(readings.T))
         assert (got.shape, np.shape(is_full)) == ((len(machines), 3, 2), (len(machines),))
         for row, machine in enumerate(machines):
-            window, full = alone.push(machine, readings[row])
+            window, full = alone.push(machine, readings[row].tolist())
             assert np.array_equal(got[row], window)
             assert bool(is_full[row]) == bool(full)
