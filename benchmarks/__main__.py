@@ -48,9 +48,11 @@ def _row(result: dict[str, Any]) -> str:
     if "above_us" in result:
         _, most = TARGETS[result["case"]]
         us, bare, above = result["us_p50"], result["bare_us_p50"], result["above_us"]
+        yardstick = result.get("plain_numpy_us_p50")
         return (
             f"{head}  {us:8.1f} us, bare {bare:8.1f} us: {us / bare:5.2f} x, {above:6.2f} us above "
             f"(target {most:g}: {'met' if above <= most else 'MISSED'})"
+            + (f"; the four steps in plain numpy: {yardstick:.1f} us" if yardstick else "")
         )
     parts = []
     for unit, ours, bare, above in (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import LONGEST, NEVER, Machines, read
+from edge_runtime.clean import LONGEST, NEVER, Machines, holds_anywhere, read
 from edge_runtime.manifest import AlarmPolicy
 from edge_runtime.readings import ACTIVE, CLEARED, RAISED
 
@@ -51,20 +51,20 @@ class Alarm:
         """
         # Any: each name below is a number for one machine and an array for several.
         history: Any = read(self._history, machine)
-        calm: Any = read(self._calm, machine)
         was_active: Any = read(self._is_active, machine)
-        quiet_until: Any = read(self._quiet_until, machine)
         is_above: Any = score > self._enter
+        if not holds_anywhere(is_above | was_active | (history != 0)):
+            return was_active * ACTIVE  # all is quiet, and the state says so already
+        quiet_until: Any = read(self._quiet_until, machine)
         hits = read(self._hits, machine) + is_above - (history >> (self._n - 1) & 1)
-        calm = (calm + 1) * (score < self._exit)
+        calm = (read(self._calm, machine) + 1) * (score < self._exit)
         raises = (hits >= self._k) & (was_active == 0) & (time >= quiet_until)
         clears = was_active & (calm >= self._n)
 
         self._history[machine] = (history << 1 | is_above) & self._mask
         self._hits[machine] = hits
         self._calm[machine] = calm
-        changes = raises | clears
-        if changes if isinstance(changes, bool) else changes.any():
+        if holds_anywhere(raises | clears):
             self._is_active[machine] = (was_active | raises) & (clears == 0)
             self._quiet_until[machine] = quiet_until + clears * (time + self._cooldown - quiet_until)
         return raises * RAISED + clears * CLEARED + (was_active & (clears == 0)) * ACTIVE

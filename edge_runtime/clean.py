@@ -54,8 +54,7 @@ class Clean:
         self._limits = list(zip(lows.tolist(), highs.tolist(), strict=True))
         self._longest_gap = round(min(sampling.longest_gap_s, LONGEST) * 1e6)
         self._hold_limit = cleaning.hold_limit
-        self._last_time = np.zeros(machines, np.int64)
-        self._latest_next = np.full(machines, NEVER)  # a reading after this one comes after a gap
+        self._last_time = np.full(machines, NEVER)
         self._held = np.full((len(channels), machines), np.nan)
         self._held_columns = list(self._held)
         self._held_for = np.zeros((len(channels), machines), np.int64)
@@ -63,7 +62,7 @@ class Clean:
 
     def reset(self, machine: Machines | slice) -> None:
         """Forget the machine's readings."""
-        self._latest_next[machine] = NEVER
+        self._last_time[machine] = NEVER
 
     def step(
         self, machine: Machines, values: Columns, time: int | npt.NDArray[np.int64]
@@ -74,12 +73,12 @@ class Clean:
         status, `SCORED` where nothing is wrong; whether the window restarts; and whether the filled values are complete, so
         that they may enter the window.
         """
-        is_usual = (time > read(self._last_time, machine)) & (time <= read(self._latest_next, machine))
+        elapsed = time - read(self._last_time, machine)
+        is_usual = (elapsed > 0) & (elapsed <= self._longest_gap)
         for value, (low, high) in zip(values, self._limits):  # noqa: B905 - once a reading: `strict` costs a tenth of it
             is_usual = is_usual & (value >= low) & (value <= high)
         if is_usual if isinstance(is_usual, bool) else is_usual.all():
             self._last_time[machine] = time
-            self._latest_next[machine] = time + self._longest_gap
             for held, value in zip(self._held_columns, values):  # noqa: B905 - as above
                 held[machine] = value
             if self._holds_any:
@@ -93,10 +92,10 @@ class Clean:
         """The same for readings of which some are not as usual; `values` (C, ...)."""
         low, high = (np.array(limits).reshape(-1, *(1,) * time.ndim) for limits in zip(*self._limits, strict=True))
         good = (values >= low) & (values <= high)
-        latest_next = self._latest_next[machine]
-        is_first = latest_next == NEVER
-        is_late = ~is_first & (time <= self._last_time[machine])
-        is_after_gap = ~is_first & (time > latest_next)
+        last_time = self._last_time[machine]
+        is_first = last_time == NEVER
+        is_late = ~is_first & (time <= last_time)
+        is_after_gap = ~is_first & (time - last_time > self._longest_gap)
         held_for = np.where(is_first | is_after_gap, self._hold_limit, self._held_for[:, machine])
         held_for = np.where(good, 0, held_for + 1)
         filled = np.where(good, values, self._held[:, machine])
@@ -108,8 +107,7 @@ class Clean:
         # A late reading changes nothing.
         self._held_for[:, machine] = np.where(is_late, self._held_for[:, machine], held_for)
         self._held[:, machine] = np.where(is_late, self._held[:, machine], filled)
-        self._last_time[machine] = np.where(is_late, self._last_time[machine], time)
-        self._latest_next[machine] = np.where(is_late, latest_next, time + self._longest_gap)
+        self._last_time[machine] = np.where(is_late, last_time, time)
         self._holds_any = bool(self._held_for.any())
         columns = filled.tolist() if filled.ndim == 1 else list(filled)
         return columns, status, (is_after_gap | is_broken) & ~is_late, ~is_broken & ~is_late
@@ -118,3 +116,8 @@ class Clean:
 def read(state: npt.NDArray[Any], machine: Machines) -> Any:
     """The state of one machine as a Python number, or of several as an array (B,)."""
     return state.item(machine) if isinstance(machine, int) else state[machine]
+
+
+def holds_anywhere(condition: Any) -> bool:
+    """Whether a truth for one machine, or any of several (B,), holds."""
+    return condition if isinstance(condition, bool) else bool(condition.any())

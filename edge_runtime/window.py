@@ -6,6 +6,8 @@ stretch of it, in order of time.
 
 from __future__ import annotations
 
+from struct import Struct
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +25,12 @@ class Windows:
         self._views = steps.swapaxes(2, 3)  # (M, T + 1, T, C), no copy
         both = self._ring.reshape(machines, 2, length, channels)
         self._both = both.swapaxes(1, 2)  # (M, T, 2, C): one assignment writes a reading to both places
+        # For one machine, packing its numbers twice is three times faster than numpy's smallest assignment.
+        self._bytes = self._ring.data.cast("B")
+        self._pack = Struct(f"{channels}f").pack_into
+        self._reading_bytes = 4 * channels
+        self._copy_bytes = self._reading_bytes * length
+        self._machine_bytes = 2 * self._copy_bytes
         self._next = np.zeros(machines, np.int64)
         self._filled = np.zeros(machines, np.int64)
 
@@ -38,7 +46,12 @@ class Windows:
         """
         position = read(self._next, machine)
         filled = read(self._filled, machine) + 1
-        self._both[machine, position] = scaled if isinstance(machine, int) else np.stack(scaled, axis=-1)[:, None]
+        if isinstance(machine, int):
+            offset = machine * self._machine_bytes + position * self._reading_bytes
+            self._pack(self._bytes, offset, *scaled)
+            self._pack(self._bytes, offset + self._copy_bytes, *scaled)
+        else:
+            self._both[machine, position] = np.stack(scaled, axis=-1)[:, None]
         self._next[machine] = (position + 1) % self._length
         self._filled[machine] = filled
         return self._views[machine, position + 1], filled >= self._length

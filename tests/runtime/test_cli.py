@@ -29,6 +29,14 @@ COMMAND = [sys.executable, "-m", "edge_runtime.cli"]
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
+@pytest.fixture(autouse=True)
+def usual_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user's shell starts it: standard output to a pipe or a file is buffered, and UTF-8."""
+    for name in ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "LC_ALL", "LC_CTYPE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+
+
 def run(*arguments: str | Path, stdin: str | bytes | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run `anomalite` and wait for it."""
     data = stdin.encode() if isinstance(stdin, str) else stdin

@@ -93,7 +93,11 @@ def test_a_verdict_as_json() -> None:
 
 
 def test_exactly_the_threshold_is_not_above_it() -> None:
-    """Anomalous is strictly above."""
+    """Anomalous is strictly above, in a verdict and in a column of them."""
+    verdicts = Verdicts(3, ("a",), one_machine=True)
+    verdicts.scores[:] = verdicts.thresholds[:] = 1.0
+    verdicts.scores[1], verdicts.scores[2] = math.nextafter(1.0, 2), math.nextafter(1.0, 0)
+    assert verdicts.anomalous.tolist() == [verdict.anomalous for verdict in verdicts] == [False, True, False]
     assert build_verdict(0, None, SCORED, 1.0, 1.0, 0, ("a",), [1.0]).anomalous is False
     assert build_verdict(0, None, SCORED, math.nextafter(1.0, 2), 1.0, 0, ("a",), [1.0]).anomalous is True
 

@@ -1,0 +1,50 @@
+"""What is built and installed is what is in the repository."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+from demo_run import REPOSITORY
+
+from edge_runtime.engines import ENGINES
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+
+
+def test_every_package_is_listed() -> None:
+    """A flat layout is not discovered: a folder that is not listed would be missing from the wheel."""
+    tops = ("edge_runtime", "training", "export")
+    found = {
+        str(path.parent.relative_to(REPOSITORY)).replace("/", ".")
+        for top in tops
+        for path in (REPOSITORY / top).rglob("__init__.py")
+    }
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+
+
+def test_numpy_is_the_only_requirement() -> None:
+    """Everything else is an extra."""
+    assert [re.split(r"[<>=!~ ]", requirement)[0] for requirement in PROJECT["project"]["dependencies"]] == ["numpy"]
+
+
+def test_every_engine_has_its_extra() -> None:
+    """The one its error message tells a user to install."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    for engine in ENGINES.values():
+        if engine.extra is not None:
+            packages = " ".join(extras[engine.extra]).replace("-", "_")
+            assert str(engine.package) in packages
+
+
+def test_constraints_are_exact_and_name_no_address() -> None:
+    """`name==version`, a marker perhaps, and nothing else."""
+    files = sorted((REPOSITORY / "constraints").glob("*.txt"))
+    assert [file.name for file in files] == ["dev.txt", "runtime.txt", "tflite.txt"]
+    for file in files:
+        lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+        assert lines
+        for line in lines:
+            assert re.fullmatch(
+                r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+( *; *python_version.*)?", line.split(" #")[0].strip()
+            ), line
