@@ -79,7 +79,8 @@ def read_golden(bundle: Bundle) -> GoldenReadings:
     except Exception as fault:  # noqa: BLE001 - what numpy and zipfile raise for a damaged file has no common base below Exception
         raise BundleError(f"{bundle.source}: {entry.file}: the golden readings are malformed: {fault}") from None
     rows = (golden.times.size, len(bundle.manifest.channels))
-    columns_fit = all(column.shape == rows[:1] for column in (golden.times, golden.status_codes, *scores.values()))
+    by_row: list[npt.NDArray[Any]] = [golden.times, golden.status_codes, *scores.values()]
+    columns_fit = all(column.shape == rows[:1] for column in by_row)
     if golden.values.shape != rows or not columns_fit or golden.times.dtype != np.int64:
         raise BundleError(f"{bundle.source}: {entry.file}: expected {rows} golden values, got {golden.values.shape}")
     return golden

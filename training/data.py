@@ -75,7 +75,10 @@ def prepare_data(
     stretches = dict(zip(PARTS, split(table, config.data), strict=True))
     if scaling is None:
         fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
-        scaling = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
+        try:
+            scaling = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
+        except TrainingError as fault:
+            raise TrainingError(f"{table.source}: the fit part: {fault}") from None
     strides = {name: config.fit.stride if name == "fit" else 1 for name in PARTS}
     parts = {
         name: Part(name, stretches[name], _windows(config, channels, scaling, stretches[name], strides[name]))
