@@ -71,9 +71,12 @@ def _run(arguments: list[str]) -> int:
         write(_usage())
         return EXIT_DONE if arguments else EXIT_BAD_INPUT
     if arguments[0] == "--version":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        write(f"anomalite {version('anomalite')}")
+        try:
+            write(f"anomalite {version('anomalite')}")
+        except PackageNotFoundError:
+            write("anomalite, run from its source, not installed")
         return EXIT_DONE
     if arguments[0] not in COMMANDS:
         return _fail(f"unknown command {arguments[0]!r}, known: {', '.join(COMMANDS)}")

@@ -35,7 +35,7 @@ def convert(model: Any, shape: tuple[int, int]) -> bytes:
                 weights[f"{layer.name}.{part}"] = np.asarray(array, np.float32)
     text = json.dumps(encode(Program(shape, tuple(layers))))
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, layers=np.array(text), **weights)
+    np.savez(buffer, layers=np.array(text), **weights)
     return buffer.getvalue()
 
 
