@@ -10,7 +10,7 @@ import numpy.typing as npt
 from edge_runtime.alarm import Alarm
 from edge_runtime.detector import Detector
 from edge_runtime.manifest import AlarmPolicy, Manifest
-from edge_runtime.readings import Verdicts
+from edge_runtime.readings import GAP, Verdicts
 from edge_runtime.scale import Scale
 from edge_runtime.score import Scorer
 from edge_runtime.threshold import fit_percentile
@@ -67,9 +67,11 @@ class HotellingT2:
         verdicts = Verdicts(len(values), tuple(f"c{i}" for i in range(values.shape[1])), one_machine=True)
         verdicts.times[:] = times.view("datetime64[us]")
         verdicts.thresholds[:] = threshold
+        verdicts.status_codes[np.isnan(distances)] = GAP
         verdicts.scores[:] = distances
         verdicts.contributions[:] = distances[:, None] / values.shape[1]
         alarm = Alarm(AlarmPolicy(k=6, n=6), threshold, machines=1)
         for row, (distance, time) in enumerate(zip(distances.tolist(), times.tolist(), strict=True)):
-            verdicts.alarm_codes[row] = alarm.step(0, distance, time)
+            is_scored = distance == distance  # not NaN
+            verdicts.alarm_codes[row] = alarm.step(0, distance, time) if is_scored else alarm.state(0)
         return verdicts

@@ -25,14 +25,17 @@ from edge_runtime.detector import choose_variant
 
 MACHINES = 1000
 
+_LITE = (
+    "interpreter.Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type="
+    "interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES).allocate_tensors()"
+)
 FLOORS = {
-    "litert": "from ai_edge_litert.interpreter import Interpreter; "
-    "Interpreter(model_content=model, num_threads=1).allocate_tensors()",
-    "onnx": "import onnxruntime; onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])",
-    "tflite": "from tflite_runtime.interpreter import Interpreter; "
-    "Interpreter(model_content=model, num_threads=1).allocate_tensors()",
+    "litert": f"from ai_edge_litert import interpreter; {_LITE}",
+    "tflite": f"from tflite_runtime import interpreter; {_LITE}",
+    "onnx": "import onnxruntime as o; s = o.SessionOptions(); s.intra_op_num_threads = s.inter_op_num_threads = 1; "
+    "s.enable_cpu_mem_arena = False; o.InferenceSession(model, s, providers=['CPUExecutionProvider'])",
 }
-"""The least a fresh process has to do before it can run the model."""
+"""The least a fresh process has to do before it can run the model, with the options our engines use."""
 
 
 def update_cost(bundle: Path, engine: str) -> dict[str, Any]:
@@ -151,6 +154,7 @@ def _bare_call(bundle: Bundle, engine: str) -> Callable[[], object]:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
         return lambda: session.run(None, {name: window})
@@ -160,10 +164,14 @@ def _bare_call(bundle: Bundle, engine: str) -> Callable[[], object]:
         opened = open_model(model, (LENGTH, CHANNELS))
         return lambda: opened.run(window)
     if engine == "litert":
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert import interpreter as lite
     else:
-        from tflite_runtime.interpreter import Interpreter
-    interpreter = Interpreter(model_content=model, num_threads=1)
+        from tflite_runtime import interpreter as lite
+    interpreter = lite.Interpreter(
+        model_content=model,
+        num_threads=1,
+        experimental_op_resolver_type=lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
     interpreter.allocate_tensors()
     input_index = interpreter.get_input_details()[0]["index"]
     output_index = interpreter.get_output_details()[0]["index"]

@@ -1,6 +1,6 @@
 """From anomalous readings to an alarm: deciding is not alerting.
 
-The alarm is raised when at least k of the last n scores were above the enter level, and cleared when n scores in
+The alarm is raised by a score above the enter level when at least k of the last n were, and cleared when n scores in
 a row were below the exit level; after that a cooldown keeps it quiet. Readings without a score change nothing, and
 a restarted window forgets the scores before it but not a raised alarm.
 """
@@ -58,7 +58,7 @@ class Alarm:
         quiet_until: Any = read(self._quiet_until, machine)
         hits = read(self._hits, machine) + is_above - (history >> (self._n - 1) & 1)
         calm = (read(self._calm, machine) + 1) * (score < self._exit)
-        raises = (hits >= self._k) & (was_active == 0) & (time >= quiet_until)
+        raises = is_above & (hits >= self._k) & (was_active == 0) & (time >= quiet_until)
         clears = was_active & (calm >= self._n)
 
         self._history[machine] = (history << 1 | is_above) & self._mask

@@ -203,7 +203,7 @@ class Detector:
 
     def reset(self, machine: int | None = None) -> None:
         """Forget the readings and the alarm of one machine, or of all."""
-        which = slice(None) if machine is None else machine
+        which = slice(None) if machine is None else int(self._check_machines([machine])[0])
         self._preparation.reset(which)
         self._alarm.reset(which)
 
@@ -242,8 +242,10 @@ class Detector:
 
     def _check_values(self, values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
         try:
+            if isinstance(values, np.ma.MaskedArray):
+                values = np.ma.filled(values.astype(np.float64), np.nan)
             array = np.asarray(values, np.float64)
-        except (TypeError, ValueError) as fault:
+        except (TypeError, ValueError, OverflowError) as fault:
             raise ReadingError(f"expected numbers for {len(self._names)} channels: {fault}") from None
         if array.ndim != dimensions or array.shape[-1] != len(self._names):
             shape = f"({'N, ' if dimensions == 2 else ''}{len(self._names)}{',' if dimensions == 1 else ''})"

@@ -49,6 +49,8 @@ class GoldenResult:
     flipped: int
     """How many readings were decided differently."""
     passed: bool
+    fault: str | None = None
+    """Why the engine could not be asked."""
 
 
 def write_golden(golden: GoldenReadings) -> bytes:

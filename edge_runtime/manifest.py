@@ -55,8 +55,8 @@ class Cleaning:
     """A missing value takes the channel's last one for at most this many readings in a row; then the window restarts."""
 
     def __post_init__(self) -> None:
-        if self.hold_limit < 0:
-            raise ValueError(f"expected hold_limit of 0 or more, got {self.hold_limit}")
+        if not 0 <= self.hold_limit <= 1_000_000:
+            raise ValueError(f"expected hold_limit from 0 to 1000000, got {self.hold_limit}")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Window:
     """Readings in one window, T."""
 
     def __post_init__(self) -> None:
-        if self.length < 2:
-            raise ValueError(f"expected a window length of at least 2, got {self.length}")
+        if not 2 <= self.length <= 100_000:
+            raise ValueError(f"expected a window length from 2 to 100000, got {self.length}")
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off"
 
 - `scored`: it has one.
 - `warming_up`: the window is not full yet.
-- `gap`: readings are missing for longer than the bundle allows, or it is not later than the one before; the window
-  starts again.
+- `gap`: readings were missing for longer than the bundle allows, and the window starts again; or it is not later than the
+  one before, and changes nothing.
 - `out_of_range`: a value is outside its valid range, or infinite.
 - `sensor_fault`: a sensor is stuck or silent. `off`: the machine is not in the state the model knows.
   (No bundle of format 1 produces these two.)

@@ -43,7 +43,7 @@ def fit_scaling(
         lower, center, upper = np.nanpercentile(values, [25, 50, 75], axis=0)
         scale = upper - lower
     for name, spread in zip(channels, scale, strict=True):
-        if not spread > 0:
+        if not 0 < spread < np.inf:
             raise TrainingError(
                 f"channel {name!r}: expected readings that vary, got a {kind} scale of {spread:g}; "
                 "choose another kind of scaling"

@@ -130,9 +130,11 @@ class ReadingRows:
             self._check_names(names)
             time_at = names.index(self._time_column)
             channels_at = [names.index(name) for name in self.channels]
-            for cells in csv.reader(self._numbered(), delimiter=separator):
-                if not cells or (len(cells) == 1 and not cells[0].strip()):  # a blank line
+            for line in self._numbered():
+                if not line.strip():
                     continue
+                # Each line by itself: a quote that is never closed must not swallow the readings after it.
+                cells = next(csv.reader([line], delimiter=separator, strict=True))
                 if len(cells) != len(names):
                     raise self._error(f"expected {len(names)} cells, got {len(cells)}")
                 yield cells[time_at], [cells[i] for i in channels_at]
@@ -243,8 +245,8 @@ def _moment(cell: object) -> datetime | float:
     if isinstance(cell, str):
         text = cell.strip()
         is_date = "-" in text[1:] or ":" in text
-        if not is_date and "_" in text:
-            raise ValueError(text)  # a number in Python only
+        if not is_date and ("_" in text or (len(text) == 8 and text.isdigit())):
+            raise ValueError(text)  # a number in Python only; a date that would be taken for seconds in 1970
         return datetime.fromisoformat(text) if is_date else float(text)
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return cell

@@ -35,7 +35,8 @@ def convert(model: Any, shape: tuple[int, int]) -> bytes:
                 weights[f"{layer.name}.{part}"] = np.asarray(array, np.float32)
     text = json.dumps(encode(Program(shape, tuple(layers))))
     buffer = io.BytesIO()
-    np.savez(buffer, layers=np.array(text), **weights)
+    members: dict[str, npt.NDArray[Any]] = {"layers": np.array(text), **weights}
+    np.savez(buffer, **members)  # type: ignore[arg-type]  # the names could be those of its options, but are not
     return buffer.getvalue()
 
 

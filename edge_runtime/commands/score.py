@@ -25,8 +25,12 @@ def main(arguments: Sequence[str]) -> int:
         verdicts = _score_stream(detector, options.ignore_extra)
     else:
         verdicts = _score_file(detector, options.data, options.ignore_extra, options.plot)
-    lines = _write_json(verdicts) if options.json else _write_table(verdicts, is_stream=options.data == "-")
-    return EXIT_ANOMALIES if options.fail_on_anomaly and lines else EXIT_DONE
+    scored, anomalous = _write_json(verdicts) if options.json else _write_table(verdicts)
+    if options.fail_on_anomaly and not scored:
+        raise InputError(
+            f"{options.data}: expected readings that can be scored, got none: nothing is known of the machine"
+        )
+    return EXIT_ANOMALIES if options.fail_on_anomaly and anomalous else EXIT_DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,17 +82,18 @@ def _score_stream(detector: Detector, ignore_extra: bool) -> Iterable[Verdict]:
         flush()
 
 
-def _write_json(verdicts: Iterable[Verdict]) -> int:
-    """Write a line for each verdict; returns how many are anomalous."""
-    anomalous = 0
+def _write_json(verdicts: Iterable[Verdict]) -> tuple[int, int]:
+    """Write a line for each verdict; returns how many have a score and how many are anomalous."""
+    scored = anomalous = 0
     for verdict in verdicts:
+        scored += verdict.score is not None
         anomalous += verdict.anomalous is True
         write(json.dumps(verdict.to_json()))
-    return anomalous
+    return scored, anomalous
 
 
-def _write_table(verdicts: Iterable[Verdict], *, is_stream: bool) -> int:
-    """Write a row for each verdict and a summary; returns how many are anomalous."""
+def _write_table(verdicts: Iterable[Verdict]) -> tuple[int, int]:
+    """Write a row for each verdict and a summary; returns how many have a score and how many are anomalous."""
     counts = dict.fromkeys(STATUSES, 0)
     anomalous = 0
     alerts: list[Alert] = []
@@ -104,7 +109,7 @@ def _write_table(verdicts: Iterable[Verdict], *, is_stream: bool) -> int:
     write(f"{anomalous} anomalous, {sum(alert.kind == 'raised' for alert in alerts)} alarms")
     for alert in alerts:
         write(f"  {alert}")
-    return anomalous
+    return counts["scored"], anomalous
 
 
 def _row(verdict: Verdict) -> str:

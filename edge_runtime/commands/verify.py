@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.cli import EXIT_BAD_INPUT, EXIT_DONE, write
+from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.engines import ENGINES, is_installed
 from edge_runtime.errors import EngineError
-from edge_runtime.golden import GoldenResult, check_golden, read_golden
+from edge_runtime.golden import GoldenReadings, GoldenResult, check_golden, read_golden
+from edge_runtime.manifest import Variant
 from edge_runtime.schema import encode
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit status, 2 if any variant fails."""
+    """Run the command; returns the exit status. Raises `EngineError` if any variant fails."""
     parser = argparse.ArgumentParser(
         prog="anomalite verify",
         description="Check the digest and every hash of a bundle, then score its golden readings with each installed engine.",
@@ -27,10 +29,17 @@ def main(arguments: Sequence[str]) -> int:
     bundle = Bundle.read(options.bundle)
     results, missing = verify(bundle)
     if options.json:
-        write(json.dumps({"bundle": bundle.source, "results": encode(results), "not_installed": missing}))
+        rows = [{**encode(each), "difference": each.difference if each.scored else None} for each in results]
+        write(json.dumps({"bundle": bundle.source, "results": rows, "not_installed": missing}))
     else:
         _write_table(bundle, results, missing)
-    return EXIT_DONE if all(result.passed for result in results) else EXIT_BAD_INPUT
+    failed = [result for result in results if not result.passed]
+    if failed:
+        which = ", ".join(
+            f"{each.variant} on {each.engine}{f' ({each.fault})' if each.fault else ''}" for each in failed
+        )
+        raise EngineError(f"{bundle.source}: do not use it here: the golden readings are not answered right by {which}")
+    return EXIT_DONE
 
 
 def verify(bundle: Bundle) -> tuple[list[GoldenResult], list[str]]:
@@ -44,7 +53,15 @@ def verify(bundle: Bundle) -> tuple[list[GoldenResult], list[str]]:
     missing = sorted({engine for _, engine in pairs} - {engine for _, engine in usable})
     if not usable:
         raise EngineError(f"{bundle.source}: expected one of the engines {', '.join(missing)}, none is installed")
-    return [check_golden(bundle, golden, variant, engine) for variant, engine in usable], missing
+    return [_check(bundle, golden, variant, engine) for variant, engine in usable], missing
+
+
+def _check(bundle: Bundle, golden: GoldenReadings, variant: Variant, engine: str) -> GoldenResult:
+    """One engine that cannot run the model does not hide what the others answer."""
+    try:
+        return check_golden(bundle, golden, variant, engine)
+    except EngineError as fault:
+        return GoldenResult(variant.name, engine, 0, math.inf, variant.tolerance, 0, passed=False, fault=str(fault))
 
 
 def _write_table(bundle: Bundle, results: list[GoldenResult], missing: list[str]) -> None:
@@ -59,6 +76,3 @@ def _write_table(bundle: Bundle, results: list[GoldenResult], missing: list[str]
         )
     if missing:
         write(f"not installed, not checked: {', '.join(missing)}")
-    failed = [f"{each.variant} on {each.engine}" for each in results if not each.passed]
-    if failed:
-        write(f"do not use this bundle here: {', '.join(failed)} does not answer the golden readings as it must")

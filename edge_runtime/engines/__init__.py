@@ -5,6 +5,7 @@ One module an engine, the heavy import inside `open_model`. Importing this packa
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple, Protocol
@@ -40,6 +41,8 @@ class EngineInfo(NamedTuple):
     """The package it needs beside numpy."""
     extra: str | None
     """The extra that installs the package."""
+    newest_python: tuple[int, int] | None = None
+    """The last CPython the package has a wheel for."""
 
 
 ENGINES = {
@@ -48,7 +51,7 @@ ENGINES = {
         # The fastest first, as measured on ARM and x86-64 (docs/decisions/0006-engines.md).
         EngineInfo("onnx", "edge_runtime.engines.onnx", "onnxruntime", "onnx"),
         EngineInfo("litert", "edge_runtime.engines.litert", "ai_edge_litert", "litert"),
-        EngineInfo("tflite", "edge_runtime.engines.tflite_runtime", "tflite_runtime", "tflite"),
+        EngineInfo("tflite", "edge_runtime.engines.tflite_runtime", "tflite_runtime", "tflite", (3, 11)),
         EngineInfo("numpy", "edge_runtime.engines.numpy", None, None),
     )
 }
@@ -75,6 +78,9 @@ def open_engine(name: str, model: bytes, shape: tuple[int, int]) -> Engine:
     if name not in ENGINES:
         raise EngineError(f"unknown engine {name!r}, known: {', '.join(ENGINES)}")
     info = ENGINES[name]
+    if not is_installed(name) and info.newest_python is not None and sys.version_info[:2] > info.newest_python:
+        newest, here = (".".join(map(str, each)) for each in (info.newest_python, sys.version_info[:2]))
+        raise EngineError(f"the engine {name!r} needs CPython {newest} or older, this is {here}: use another engine")
     if not is_installed(name):
         raise ExtraMissingError(f"the engine {name!r}", str(info.extra), str(info.package))
     try:

@@ -14,7 +14,7 @@ from demo_run import Demo
 from edge_runtime.bundle import seal
 from edge_runtime.detector import load
 from edge_runtime.errors import ExportError
-from edge_runtime.manifest import ParityCheck, Variant
+from edge_runtime.manifest import Channel, ParityCheck, Score, Variant, Window
 from export import numpy_weights
 from export.parity import FLOAT32, NEAR, Reference, Windows, check_parity, over_budget, parity_windows
 from export.seal import _reconstruct
@@ -127,3 +127,31 @@ def test_each_limit_of_the_budget_counts(check: ParityCheck, says: str | None) -
     """And a NaN is over every limit."""
     refused = over_budget({"normal": check}, FLOAT32)
     assert refused is None if says is None else says in str(refused)
+
+
+@pytest.mark.parametrize("channels", [1, 8, 20, 52])
+def test_enough_windows_come_near_the_threshold_whatever_the_number_of_channels(channels: int, run: Run) -> None:
+    """One disturbed channel of many moves the mean little; a model that reconstructs zero stands for any."""
+    rng = np.random.default_rng(channels)
+    normal = rng.normal(size=(60, 32, channels))
+    names = tuple(Channel(f"c{i}") for i in range(channels))
+    scaling = replace(run.manifest.scaling, center=(0.0,) * channels, scale=(1.0,) * channels)
+    threshold = replace(run.manifest.threshold, value=1.5 * float(np.abs(normal).mean()))
+    manifest = replace(
+        run.manifest, channels=names, scaling=scaling, threshold=threshold, window=Window(32), score=Score()
+    )
+    reference = Reference(manifest, np.zeros_like)
+    near = parity_windows(reference, normal, seed=1)["near_threshold"]
+    assert len(near) >= 1000
+    assert np.abs(reference.scores(near) / threshold.value - 1).max() <= NEAR
+
+
+def test_normal_windows_on_a_valid_limit_are_scored(run: Run, reference: Reference) -> None:
+    """Scaling and back may round them over it; they are put back onto it."""
+    lowest = run.calibration_windows.min(axis=(0, 1))
+    limited = tuple(replace(each, low=float(low)) for each, low in zip(run.manifest.channels, lowest, strict=True))
+    manifest = replace(run.manifest, channels=limited)
+    rounded = np.nextafter(run.calibration_windows, -np.inf)
+    windows = parity_windows(Reference(manifest, reference._reconstruct), rounded, seed=1)
+    for each in windows.values():
+        assert (each >= lowest).all()

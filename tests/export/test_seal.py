@@ -221,3 +221,14 @@ def test_a_run_directory_that_is_none_is_one_line_and_status_2(tmp_path: Path) -
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "expected a run directory, found nothing" in done.stderr
+
+
+@pytest.mark.usefixtures("only_numpy")
+@pytest.mark.parametrize("rows", [1, 18, 40])
+def test_golden_readings_need_no_long_stretch(rows: int, demo: Demo, tmp_path: Path) -> None:
+    """Where the calibration part is in pieces, its windows follow one another."""
+    run = read_run(demo.run_directory)
+    short = replace(run.normal, stream_values=run.stream_values[:rows], stream_times=run.stream_times[:rows])
+    result = export_run(replace(run, normal=short), tmp_path / "out.anomalite")
+    scored = ~np.isnan(read_golden(result.bundle).scores["numpy-float32"])
+    assert scored.sum() >= 10

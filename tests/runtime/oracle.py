@@ -93,7 +93,7 @@ def answers(
         if is_active and calm >= m.alarm.n:
             is_active, alarm = False, "cleared"
             quiet_until = time + m.alarm.cooldown_s * 1e6
-        elif not is_active and sum(recent) >= m.alarm.k and time >= quiet_until:
+        elif not is_active and recent[-1] and sum(recent) >= m.alarm.k and time >= quiet_until:
             is_active, alarm = True, "raised"
         given.append(Answer("scored", score, contributions, score > m.threshold.value, alarm))
     return given

@@ -116,3 +116,11 @@ def test_long_memories(n: int) -> None:
     assert states(policy, [2.0] * n) == "q" * (n - 1) + "r"
     if n > 1:
         assert states(policy, [2.0] * (n - 1) + [0.95] + [2.0] * (n - 1)) == "q" * (2 * n - 1)
+
+
+def test_only_a_score_above_the_enter_level_raises() -> None:
+    """Not a normal one that comes when the cooldown ends, though the high ones are still among the last n."""
+    alarm = Alarm(AlarmPolicy(k=1, n=3, cooldown_s=5.0), 1.0, machines=1)
+    scores = [2.0, 0.1, 0.1, 0.1, 0.1, 2.0, 2.0, 0.1, 2.0]
+    states = [ALARM_STATES[int(alarm.step(0, score, row * 1_000_000))] for row, score in enumerate(scores)]
+    assert states == ["raised", "active", "active", "cleared", "quiet", "quiet", "quiet", "quiet", "raised"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import handmade
@@ -203,10 +204,19 @@ def test_an_unknown_engine() -> None:
 def test_an_engine_that_is_not_installed(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Says which extra installs it."""
     monkeypatch.setattr(edge_runtime.engines, "find_spec", lambda package: None)
+    monkeypatch.setattr(edge_runtime.engines, "sys", SimpleNamespace(version_info=(3, 11)))
     assert not is_installed(engine)
     assert installed_engines() == ["numpy"]
     with pytest.raises(ExtraMissingError, match=rf"pip install 'anomalite\[{ENGINES[engine].extra}\]'"):
         open_engine(engine, b"", (8, 3))
+
+
+def test_an_engine_that_this_python_cannot_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tflite-runtime has no wheel after CPython 3.11: the extra would install nothing, so it is not what to ask for."""
+    monkeypatch.setattr(edge_runtime.engines, "find_spec", lambda package: None)
+    monkeypatch.setattr(edge_runtime.engines, "sys", SimpleNamespace(version_info=(3, 13)))
+    with pytest.raises(EngineError, match=r"the engine 'tflite' needs CPython 3\.11 or older, this is 3\.13"):
+        open_engine("tflite", b"", (8, 3))
 
 
 @pytest.mark.parametrize("engine", [name for name, info in ENGINES.items() if info.package])

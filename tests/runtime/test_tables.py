@@ -241,9 +241,9 @@ def test_a_number_larger_than_any_float_is_infinite(file: Path) -> None:
 
 
 def test_a_quote_that_never_ends(file: Path) -> None:
-    """A cell that swallows the rest of a long file is an error with a row, not a crash."""
-    assert refusal(file, 'time,a,b\n0,1,"2\n' + "1,1,1\n" * 40_000).startswith("row ")
-    assert refusal(file, 'time,a,b\n0,1,"2\n1,1,1\n').startswith("row 3, column 'b': expected a number, got ")
+    """An error in its own row, however long the file is after it."""
+    for rest in ("", "1,1,1\n", "1,1,1\n" * 40_000):
+        assert refusal(file, 'time,a,b\n0,1,"2\n' + rest).startswith("row 2: expected CSV, got: unexpected end of data")
     assert refusal(file, "time,a," + "b" * 200_000 + "\n0,1,2\n").startswith("row 1: ")
 
 
@@ -345,3 +345,15 @@ def test_a_stream_names_its_rows() -> None:
     assert list(next(readings).values) == [1.0, 2.0]
     with pytest.raises(TableError, match="standard input: row 3, column 'b': expected a number, got 'x'"):
         next(readings)
+
+
+@pytest.mark.parametrize("ending", ["", ' and its end"'])
+def test_an_open_quote_swallows_no_readings(ending: str, tmp_path: Path) -> None:
+    """It is an error in its own row, also in a column that is ignored, and whether or not another quote follows."""
+    rows = [f"2024-01-01T00:00:{second:02},{second},fine" for second in range(30)]
+    rows[3] = '2024-01-01T00:00:03,3,"open'
+    rows[20] += ending
+    path = tmp_path / "notes.csv"
+    path.write_text("\n".join(["time,a,note", *rows]) + "\n")
+    with pytest.raises(TableError, match=r"notes\.csv: row 5: expected CSV"):
+        read_table(path, "time", ["a"], ignore_extra=True)
