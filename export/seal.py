@@ -23,6 +23,7 @@ from edge_runtime.golden import GoldenReadings, write_golden
 from edge_runtime.manifest import ParityCheck, Variant
 from export.parity import Reference, Windows, check_parity, over_budget, parity_windows
 from export.variants import RECIPES, Recipe
+from training.calibrate import reconstruct
 from training.run_directory import Run, read_run
 
 Say = Callable[[str], None]
@@ -68,7 +69,7 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
         raise OutputError(f"{target}: cannot be written: {target.parent} is no folder that can be written to")
     say("loading the trained model")
     model, twin = run.load_model(), run.load_twin()
-    reference = Reference(manifest, partial(_reconstruct, model))
+    reference = Reference(manifest, partial(reconstruct, model))
     windows = parity_windows(reference, run.calibration_windows, manifest.provenance.seed)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -95,11 +96,6 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
             raise ExportError(f"{target}: {failed[0].variant} on {failed[0].engine} does not repeat its golden scores")
         write_whole(target, trial.read_bytes())
     return ExportResult(target, Bundle.read(target), tuple(outcomes))
-
-
-def _reconstruct(model: Any, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    parts = [np.asarray(model(windows[i : i + 512], training=False)) for i in range(0, len(windows), 512)]
-    return np.concatenate(parts)
 
 
 def _prove(

@@ -17,8 +17,8 @@ from edge_runtime.errors import ExportError
 from edge_runtime.manifest import Channel, ParityCheck, Score, Variant, Window
 from export import numpy_weights
 from export.parity import FLOAT32, NEAR, Reference, Windows, check_parity, over_budget, parity_windows
-from export.seal import _reconstruct
 from training import Run, read_run
+from training.calibrate import reconstruct
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def run(demo: Demo) -> Run:
 @pytest.fixture(scope="module")
 def reference(run: Run) -> Reference:
     """Its trained model in Keras."""
-    return Reference(run.manifest, partial(_reconstruct, run.load_model()))
+    return Reference(run.manifest, partial(reconstruct, run.load_model()))
 
 
 @pytest.fixture(scope="module")
