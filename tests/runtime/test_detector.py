@@ -490,3 +490,15 @@ def test_a_model_of_another_shape_than_the_manifest_is_refused(tmp_path: Any) ->
         seal(path, m, {name: handmade.model_file(engine, 8, 3)}, None)
         with pytest.raises(EngineError, match=rf"{engine}\.anomalite: {file}: .*expected .*9, 3.*got .*8, 3"):
             load(path, engine=engine)
+
+
+def test_a_masked_value_is_a_missing_one() -> None:
+    """Not the number under the mask."""
+    detector = load(handmade.TINY, engine="numpy")
+    values, times = handmade.stream(30, 3)
+    missing = values.copy()
+    missing[20, 1] = np.nan
+    masked = np.ma.masked_array(values, np.isnan(missing))
+    expected = detector.score(missing, handmade.moments(times))
+    assert detector.score(masked, handmade.moments(times)).scores.tobytes() == expected.scores.tobytes()
+    assert not np.array_equal(detector.score(values, handmade.moments(times)).scores, expected.scores, equal_nan=True)
