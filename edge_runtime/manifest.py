@@ -7,140 +7,29 @@ sections of a training configuration, so what a user writes there is what the de
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+
+from edge_runtime.manifest_decision import AlarmPolicy, Score, Threshold
+from edge_runtime.manifest_preparation import Channel, Cleaning, Sampling, Scaling, Window
+
+__all__ = [
+    "FORMAT",
+    "AlarmPolicy",
+    "Channel",
+    "Cleaning",
+    "Golden",
+    "Manifest",
+    "ParityCheck",
+    "Provenance",
+    "Sampling",
+    "Scaling",
+    "Score",
+    "Threshold",
+    "Variant",
+    "Window",
+]
 
 FORMAT = 1
 """The newest bundle format this version reads, and the one it writes."""
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One measured quantity, one column of a table of readings."""
-
-    name: str
-    """The column's name."""
-    unit: str = ""
-    """For people: "g", "degC", "bar"."""
-    low: float | None = None
-    """Readings below this are `out_of_range` (in the channel's unit)."""
-    high: float | None = None
-    """Readings above this are `out_of_range` (in the channel's unit)."""
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("expected a channel name, got an empty one")
-        if self.low is not None and self.high is not None and not self.low < self.high:
-            raise ValueError(f"expected low below high, got {self.low} and {self.high}")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """When readings are expected."""
-
-    period_s: float
-    """Seconds from one reading to the next."""
-    longest_gap_s: float
-    """A longer silence restarts the window."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.period_s <= self.longest_gap_s:
-            raise ValueError(f"expected 0 < period_s <= longest_gap_s, got {self.period_s} and {self.longest_gap_s}")
-
-
-@dataclass(frozen=True)
-class Cleaning:
-    """What becomes of missing values."""
-
-    hold_limit: int = 2
-    """A missing value takes the channel's last one for at most this many readings in a row; then the window restarts."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.hold_limit <= 1_000_000:
-            raise ValueError(f"expected hold_limit from 0 to 1000000, got {self.hold_limit}")
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """The fitted scaling: `(value - center) / scale` for each channel."""
-
-    kind: Literal["standard", "min_max", "robust"]
-    """How it was fitted; see `scale.py`."""
-    center: tuple[float, ...]
-    """One number a channel, in the channel's unit."""
-    scale: tuple[float, ...]
-    """One positive number a channel, in the channel's unit."""
-
-    def __post_init__(self) -> None:
-        if any(not scale > 0 for scale in self.scale):
-            raise ValueError(f"expected scales above zero, got {list(self.scale)}")
-
-
-@dataclass(frozen=True)
-class Window:
-    """How many readings the model sees at once."""
-
-    length: int
-    """Readings in one window, T."""
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.length <= 100_000:
-            raise ValueError(f"expected a window length from 2 to 100000, got {self.length}")
-
-
-@dataclass(frozen=True)
-class Score:
-    """How a reconstruction becomes one number."""
-
-    kind: Literal["mae", "mse"] = "mae"
-    """Mean absolute or mean squared error, in scaled units."""
-    last: int | None = None
-    """Only the window's last so many steps; None means all of them."""
-
-    def __post_init__(self) -> None:
-        if self.last is not None and self.last < 1:
-            raise ValueError(f"expected last of at least 1, got {self.last}")
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """The score above which a reading is anomalous, and the rule it came from."""
-
-    kind: Literal["percentile"]
-    """Percentile of held-out normal scores times a factor."""
-    percentile: float
-    """0 to 100."""
-    factor: float
-    """The percentile is multiplied by this."""
-    value: float
-    """The threshold itself, in units of the score."""
-
-    def __post_init__(self) -> None:
-        if not self.value > 0:
-            raise ValueError(f"expected a threshold above zero, got {self.value}")
-
-
-@dataclass(frozen=True)
-class AlarmPolicy:
-    """When anomalous readings become an alarm, and when it ends; see `alarm.py`."""
-
-    k: int = 1
-    """This many of the last `n` scores above the enter level raise the alarm."""
-    n: int = 1
-    """How many scores are looked at; also how many in a row below the exit level clear the alarm (1 to 62)."""
-    enter: float = 1.0
-    """The enter level, as a multiple of the threshold."""
-    exit: float = 0.9
-    """The exit level, as a multiple of the threshold; at most `enter`."""
-    cooldown_s: float = 0.0
-    """No new alarm for so many seconds after one cleared."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.k <= self.n <= 62:
-            raise ValueError(f"expected 1 <= k <= n <= 62, got k = {self.k} and n = {self.n}")
-        if not 0 < self.exit <= self.enter:
-            raise ValueError(f"expected 0 < exit <= enter, got {self.exit} and {self.enter}")
-        if self.cooldown_s < 0:
-            raise ValueError(f"expected cooldown_s of 0 or more, got {self.cooldown_s}")
 
 
 @dataclass(frozen=True)
