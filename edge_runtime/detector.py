@@ -31,6 +31,7 @@ from edge_runtime.readings import (
     to_microseconds,
 )
 from edge_runtime.score import Scorer
+from edge_runtime.smooth import Smooth, smooth_table
 
 CHUNK = 256
 """Windows of a table that are scored together; it bounds the memory a long table takes."""
@@ -100,6 +101,7 @@ class Detector:
         self._plain_numbers = [float] * len(self._names)
         self._threshold = manifest.threshold.value
         self._scorer = Scorer(manifest.score, manifest.window.length, len(self._names))
+        self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
 
     def _new_state(self, machines: int) -> tuple[Preparation, Alarm]:
@@ -119,6 +121,7 @@ class Detector:
         values = self._check_reading(reading.values)
         status, restarted, window = self._preparation.step(machine, values, time)
         if restarted:
+            self._smooth.restart(machine)
             self._alarm.restart(machine)
         label = None if self.machines == 1 else machine
         if window is None:
@@ -127,6 +130,8 @@ class Detector:
         score, contributions = self._scorer.step(self.engine.run(window[None])[0], window)
         if not score < np.inf:
             raise self._broken_engine(score)
+        if not self._smooth.is_off:
+            score, contributions = self._smooth.step(machine, contributions)
         alarm = int(self._alarm.step(machine, score, time))
         return build_verdict(time, label, status, score, self._threshold, alarm, self._names, contributions)
 
@@ -156,6 +161,7 @@ class Detector:
     ) -> None:
         """One reading each of different machines, answered into the given rows of `verdicts`."""
         status, restarted, windows = self._preparation.step_many(machines, values, times)
+        self._smooth.restart(machines[restarted])
         self._alarm.restart(machines[restarted])
         verdicts.status_codes[rows] = status
         verdicts.alarm_codes[rows] = self._alarm.state(machines)
@@ -163,6 +169,9 @@ class Detector:
         if not due.any():
             return
         scores, contributions = self._score_windows(windows)
+        if not self._smooth.is_off:
+            scores, columns = self._smooth.step(machines[due], list(contributions.T))
+            contributions = np.stack(columns, axis=-1)
         scored = np.arange(len(verdicts))[rows][due]
         verdicts.scores[scored] = scores
         verdicts.contributions[scored] = contributions
@@ -198,6 +207,8 @@ class Detector:
                 if len(waiting) == CHUNK:
                     flush()
         flush()
+        if not self._smooth.is_off:
+            _smooth_rows(self.manifest.score.smoothing, verdicts, restarts)
         _run_alarm(alarm, verdicts, set(restarts))
         return verdicts
 
@@ -205,6 +216,7 @@ class Detector:
         """Forget the readings and the alarm of one machine, or of all."""
         which = slice(None) if machine is None else int(self._check_machines([machine])[0])
         self._preparation.reset(which)
+        self._smooth.restart(which)
         self._alarm.reset(which)
 
     def close(self) -> None:
@@ -291,6 +303,13 @@ def _rounds(machines: npt.NDArray[np.int64]) -> list[slice | npt.NDArray[np.int6
     turn = np.empty(len(machines), np.int64)
     turn[order] = np.arange(len(machines)) - first
     return [np.nonzero(turn == each)[0] for each in range(int(turn.max()) + 1)]
+
+
+def _smooth_rows(weight: float, verdicts: Verdicts, restarts: list[int]) -> None:
+    """Smooth a table's scores in order of time; `restarts` are the rows at which the window began anew."""
+    rows = np.flatnonzero(verdicts.scored)
+    begins = np.diff(np.searchsorted(restarts, rows, side="right"), prepend=-1) != 0
+    verdicts.scores[rows], verdicts.contributions[rows] = smooth_table(weight, verdicts.contributions[rows], begins)
 
 
 def _run_alarm(alarm: Alarm, verdicts: Verdicts, restarts: set[int]) -> None:

@@ -138,6 +138,8 @@ class Manifest:
         for key, numbers in (("center", self.scaling.center), ("scale", self.scaling.scale)):
             if len(numbers) != len(names):
                 raise ValueError(f"expected {len(names)} numbers in scaling.{key}, got {len(numbers)}")
+        if self.score.whitening is not None and len(self.score.whitening) != len(names):
+            raise ValueError(f"expected {len(names)} rows in score.whitening, got {len(self.score.whitening)}")
         if self.score.last is not None and self.score.last > self.window.length:
             raise ValueError(f"expected score.last of at most {self.window.length} (the window), got {self.score.last}")
 

@@ -5,19 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+ScoreKind = Literal["mae", "mse", "mahalanobis"]
+"""How the residuals of a window become one number; see `score.py`."""
+
 
 @dataclass(frozen=True)
 class Score:
-    """How a reconstruction becomes one number."""
+    """How the residuals of a window become one number."""
 
-    kind: Literal["mae", "mse"] = "mae"
-    """Mean absolute or mean squared error, in scaled units."""
+    kind: ScoreKind = "mae"
+    """Mean absolute error or mean squared error, in scaled units, or mean squared Mahalanobis distance."""
     last: int | None = None
-    """Only the window's last so many steps; None means all of them."""
+    """Only the residuals of the window's last so many readings; None means all that the model gives."""
+    smoothing: float = 1.0
+    """Weight of the newest score in an exponentially weighted mean over the scores so far; 1 leaves them as they are."""
+    whitening: tuple[tuple[float, ...], ...] | None = None
+    """For `mahalanobis`: the matrix (C, C) that whitens the residuals; see `score.fit_whitening`."""
 
     def __post_init__(self) -> None:
-        if self.last is not None and self.last < 1:
-            raise ValueError(f"expected last of at least 1, got {self.last}")
+        check_score(self.last, self.smoothing)
+        if (self.whitening is not None) != (self.kind == "mahalanobis"):
+            raise ValueError(f"expected a whitening matrix for the kind mahalanobis only, got the kind {self.kind}")
+        if self.whitening is not None and any(len(row) != len(self.whitening) for row in self.whitening):
+            raise ValueError(f"expected a square whitening matrix, got rows of {[len(row) for row in self.whitening]}")
+
+
+def check_score(last: int | None, smoothing: float) -> None:
+    """Raise `ValueError` for what no score can have."""
+    if last is not None and last < 1:
+        raise ValueError(f"expected last of at least 1, got {last}")
+    if not 0 < smoothing <= 1:
+        raise ValueError(f"expected smoothing above 0 and at most 1, got {smoothing:g}")
 
 
 @dataclass(frozen=True)

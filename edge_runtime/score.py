@@ -1,4 +1,14 @@
-"""From a reconstruction to one number, and what each channel adds to it."""
+"""From a model's output to one number, and what each channel adds to it.
+
+The residuals e (K, C) are what the model gives for the window's last K readings less those readings, in scaled units:
+
+- `mae`, `mse`: the mean of |e| or e^2 over readings and channels.
+- `mahalanobis`: the mean over the readings of the squared Mahalanobis distance e' S^-1 e / C, with the covariance S of held-out
+  normal residuals, shrunk (Malhotra et al., "Long short term memory networks for anomaly detection in time series", 2015). A
+  normal window scores about 1, less with shrinkage. The residuals are whitened by way of the correlations' symmetric root, which keeps each
+  whitened one as close to its channel as can be, so that its square is the channel's own part of the distance, and never
+  negative (Garthwaite & Koch, "Evaluating the contributions of individual variables to a quadratic form", 2016).
+"""
 
 from __future__ import annotations
 
@@ -8,25 +18,31 @@ from operator import add
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.manifest import Score
+from edge_runtime.errors import TrainingError
+from edge_runtime.manifest_decision import Score
+
+LEAST_SPREAD = 1e-3
+"""A residual's standard deviation below this, in scaled units, counts as this: a model that repeats a channel exactly on
+normal readings would otherwise make every other reading of it anomalous."""
 
 
 class Scorer:
-    """Mean absolute or mean squared reconstruction error over the window's last k steps and all C channels."""
+    """Scores windows, without memory: smoothing over time is `smooth.py`'s."""
 
     def __init__(self, score: Score, length: int, channels: int) -> None:
         steps = length if score.last is None else score.last
         self._from = length - steps
         self._ones = np.ones(steps, np.float32)
-        self._squared = score.kind == "mse"
+        self._squared = score.kind != "mae"
         self._share = 1 / (steps * channels)
+        self._whitening = None if score.whitening is None else np.array(score.whitening, np.float32)
 
     def step(
         self, reconstruction: npt.NDArray[np.float32], window: npt.NDArray[np.float32]
     ) -> tuple[float, list[float]]:
         """Score one window (T, C) against its reconstruction (T, C).
 
-        Returns the score and the contributions of the C channels, in scaled units; they add up to the score.
+        Returns the score and the contributions of the C channels; they add up to the score.
         """
         share = self._share
         contributions = [total * share for total in self._totals(reconstruction, window).tolist()]
@@ -48,6 +64,8 @@ class Scorer:
     ) -> npt.NDArray[np.float32]:
         """The summed errors of each channel, (..., C)."""
         error = reconstructions - windows if self._from == 0 else self._recent(reconstructions) - self._recent(windows)
+        if self._whitening is not None:
+            error = np.matmul(error, self._whitening)  # one product for each window, so the bits do not depend on B
         error = np.multiply(error, error, out=error) if self._squared else np.absolute(error, out=error)
         # The product with ones is the sum over the steps, five times cheaper than np.add.reduce for one window; for several
         # it is one such product each, so the bits do not depend on how many there are.
@@ -56,3 +74,23 @@ class Scorer:
 
     def _recent(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return windows[..., self._from :, :]
+
+
+def fit_whitening(residuals: npt.NDArray[np.float64], shrinkage: float) -> tuple[tuple[float, ...], ...]:
+    """The matrix W (C, C) that whitens held-out normal residuals (N, C): the squares of `residuals @ W` have mean 1.
+
+    The correlations are shrunk towards none: 0 takes them as they are, 1 leaves each channel in units of its own spread
+    (Ledoit & Wolf, "Honey, I shrunk the sample covariance matrix", 2004, with the variances kept). The moments are taken
+    around zero, not around the mean: what a model gets wrong on normal readings it has not seen is error, not signal. Raises
+    `TrainingError` if there are no residuals.
+    """
+    if not len(residuals):
+        raise TrainingError("expected held-out residuals to fit their covariance to, got none")
+    spread = np.maximum(np.sqrt(np.mean(residuals**2, axis=0)), LEAST_SPREAD)
+    standard = residuals / spread
+    # A channel that is always exactly right is correlated with none, itself included: the diagonal is set to 1.
+    correlation = (1 - shrinkage) * (standard.T @ standard / len(standard))
+    np.fill_diagonal(correlation, 1.0)
+    values, vectors = np.linalg.eigh(correlation)
+    root = vectors / np.sqrt(np.maximum(values, 1e-6)) @ vectors.T
+    return tuple(tuple(row) for row in (root / spread[:, None]).tolist())

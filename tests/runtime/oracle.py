@@ -37,6 +37,7 @@ def answers(
     window: Window = []
     recent: list[bool] = []  # of the last n scores: above the enter level?
     calm = 0  # scores in a row below the exit level
+    smoothed: list[float] | None = None  # contributions
     is_active = False
     quiet_until: float = -math.inf
 
@@ -68,7 +69,7 @@ def answers(
 
         # Scale, window.
         if is_after_gap or is_broken:
-            window, recent, calm = [], [], 0
+            window, recent, calm, smoothed = [], [], 0, None
         if not is_broken:
             window.append([(held[c] - m.scaling.center[c]) / m.scaling.scale[c] for c in range(C)])
             window = window[-T:]
@@ -80,10 +81,20 @@ def answers(
         # Score.
         reconstruction = reconstruct(window)
         steps = range(T if m.score.last is None else m.score.last)
-        contributions = []
-        for c in range(C):
-            errors = [abs(reconstruction[T - 1 - s][c] - window[T - 1 - s][c]) for s in steps]
-            contributions.append(sum(e * e if m.score.kind == "mse" else e for e in errors) / (len(steps) * C))
+        contributions = [0.0] * C
+        for t in steps:
+            errors = [reconstruction[T - 1 - t][c] - window[T - 1 - t][c] for c in range(C)]
+            if m.score.whitening is not None:
+                errors = [sum(errors[i] * m.score.whitening[i][c] for i in range(C)) for c in range(C)]
+            for c in range(C):
+                size = abs(errors[c]) if m.score.kind == "mae" else errors[c] ** 2
+                contributions[c] += size / (len(steps) * C)
+        if smoothed is not None:
+            weight = m.score.smoothing
+            contributions = [
+                weight * new + (1 - weight) * old for new, old in zip(contributions, smoothed, strict=True)
+            ]
+        smoothed = contributions
         score = sum(contributions)
 
         # Alarm.

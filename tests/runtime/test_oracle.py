@@ -46,6 +46,15 @@ readings = st.lists(st.tuples(step, st.lists(value, min_size=C, max_size=C)), ma
 
 
 @st.composite
+def score_rules(draw: st.DrawFn) -> Score:
+    """Any kind of score, smoothed or not."""
+    kind = draw(st.sampled_from(["mae", "mse", "mahalanobis"]))
+    part = st.floats(-1.5, 1.5)
+    whitening = tuple((draw(part), draw(part)) for _ in range(C)) if kind == "mahalanobis" else None
+    return Score(kind, draw(st.sampled_from([None, 1, 2, T])), draw(st.sampled_from([1.0, 0.6, 0.05])), whitening)
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """Random preparation, score, threshold and alarm for windows (T, C)."""
     n = draw(st.integers(1, 4))
@@ -62,7 +71,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             tuple(draw(st.floats(-2, 2)) for _ in range(C)),
             tuple(draw(st.floats(0.3, 4)) for _ in range(C)),
         ),
-        score=Score(draw(st.sampled_from(["mae", "mse"])), draw(st.sampled_from([None, 1, 2, T]))),
+        score=draw(score_rules()),
         threshold=Threshold("percentile", 99.0, 1.0, draw(st.floats(0.3, 2))),
         alarm=AlarmPolicy(
             draw(st.integers(1, n)), n, enter, enter * draw(st.floats(0.5, 1)), draw(st.sampled_from([0.0, 2.5, 7.0]))
@@ -97,7 +106,7 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
     assert [verdict.score is None for verdict in got] == [answer.score is None for answer in expected]
     for verdict, answer in zip(got, expected, strict=True):
         if answer.score is not None:
-            near = 1e-5 * answer.score
+            near = 1e-5 * answer.score + 1e-9
             assert abs(verdict.score - answer.score) <= near
             shares = zip(verdict.contributions.values(), answer.contributions, strict=True)
             assert all(abs(one - other) <= near for one, other in shares)
@@ -125,7 +134,7 @@ def test_oracle_is_put_to_the_question() -> None:
     assert {answer.anomalous for answer in expected} == {True, False, None}
 
 
-@pytest.mark.parametrize("change", ["hold_limit", "last", "exit", "enter", "cooldown", "n"])
+@pytest.mark.parametrize("change", ["hold_limit", "last", "exit", "enter", "cooldown", "n", "smoothing", "whitening"])
 def test_oracle_tells_policies_apart(change: str) -> None:
     """Every parameter changes an answer, so an oracle and a runtime that both ignored one would be found here."""
     m = handmade.manifest(
@@ -141,6 +150,8 @@ def test_oracle_tells_policies_apart(change: str) -> None:
         "exit": replace(m, alarm=AlarmPolicy(2, 3, 1.0, 0.6, 0.0)),
         "enter": replace(m, alarm=AlarmPolicy(2, 3, 1.4, 0.9, 0.0)),
         "cooldown": replace(m, alarm=AlarmPolicy(2, 3, 1.0, 0.9, 5.0)),
+        "smoothing": replace(m, score=Score("mae", smoothing=0.3)),
+        "whitening": replace(m, score=Score("mahalanobis", whitening=((1.0, 0.4), (0.4, 2.0)))),
         "n": replace(m, alarm=AlarmPolicy(2, 5, 1.0, 0.9, 0.0)),
     }[change]
     rng = np.random.default_rng(3)
