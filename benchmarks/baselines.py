@@ -11,7 +11,6 @@ from edge_runtime.alarm import Alarm
 from edge_runtime.detector import Detector
 from edge_runtime.manifest import AlarmPolicy, Manifest
 from edge_runtime.readings import GAP, Verdicts
-from edge_runtime.scale import Scale
 from edge_runtime.score import Scorer
 from edge_runtime.threshold import fit_percentile
 
@@ -29,14 +28,13 @@ class ZeroEngine:
         """Nothing to give back."""
 
 
-def zero_detector(manifest: Manifest, normal_windows: npt.NDArray[np.float64]) -> Detector:
+def zero_detector(manifest: Manifest, normal_windows: npt.NDArray[np.float32]) -> Detector:
     """The manifest's detector with the model that reconstructs zero.
 
-    Its threshold comes from the same held-out raw windows (B, T, C) by the same rule.
+    Its threshold comes from the same held-out prepared windows (B, T, F) by the same rule.
     """
-    scaled = Scale(manifest.scaling).apply(normal_windows).astype(np.float32)
-    scorer = Scorer(manifest.score, manifest.window.length, len(manifest.channels))
-    scores, _ = scorer.step_many(np.zeros_like(scaled), scaled)
+    scorer = Scorer(manifest.score, manifest.output_shape)
+    scores, _ = scorer.step_many(np.zeros_like(normal_windows), normal_windows)
     threshold = fit_percentile(scores, manifest.threshold.percentile, manifest.threshold.factor)
     return Detector(replace(manifest, threshold=threshold), ZeroEngine(), engine_name="zero")
 

@@ -159,9 +159,9 @@ def _bare_call(bundle: Bundle, engine: str) -> Callable[[], object]:
         name = session.get_inputs()[0].name
         return lambda: session.run(None, {name: window})
     if engine == "numpy":
-        from edge_runtime.engines.numpy import open_model
+        from edge_runtime.engines import open_engine
 
-        opened = open_model(model, (LENGTH, CHANNELS))
+        opened = open_engine("numpy", model, (LENGTH, CHANNELS))
         return lambda: opened.run(window)
     if engine == "litert":
         from ai_edge_litert import interpreter as lite

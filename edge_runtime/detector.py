@@ -54,12 +54,12 @@ def load(
     """
     bundle = Bundle.read(path)
     name, chosen = choose_variant(bundle, engine, variant)
-    shape = (bundle.manifest.window.length, len(bundle.manifest.channels))
+    manifest = bundle.manifest
     try:
-        opened = open_engine(name, bundle.members[chosen.file], shape)
+        opened = open_engine(name, bundle.members[chosen.file], manifest.window_shape, manifest.output_shape)
     except EngineError as fault:
         raise EngineError(f"{bundle.source}: {chosen.file}: {fault}") from None
-    return Detector(bundle.manifest, opened, machines=machines, batch=batch, engine_name=name, variant_name=chosen.name)
+    return Detector(manifest, opened, machines=machines, batch=batch, engine_name=name, variant_name=chosen.name)
 
 
 def choose_variant(bundle: Bundle, engine: str = "auto", variant: str | None = None) -> tuple[str, Variant]:
@@ -97,17 +97,17 @@ class Detector:
         self.variant_name = variant_name
         self.machines = machines
         self._batch = batch or engine.best_batch
-        self._names = manifest.channel_names
-        self._plain_numbers = [float] * len(self._names)
+        self._channels = manifest.channel_names
+        self._names = manifest.input_names
+        self._plain_numbers = [float] * len(self._channels)
         self._threshold = manifest.threshold.value
-        self._scorer = Scorer(manifest.score, manifest.window.length, len(self._names))
+        self._scorer = Scorer(manifest.score, manifest.output_shape)
         self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
 
     def _new_state(self, machines: int) -> tuple[Preparation, Alarm]:
         m = self.manifest
-        preparation = Preparation(m.channels, m.sampling, m.cleaning, m.scaling, m.window.length, machines)
-        return preparation, Alarm(m.alarm, m.threshold.value, machines)
+        return Preparation(m.preparation, machines), Alarm(m.alarm, m.threshold.value, machines)
 
     def update(self, reading: Reading) -> Verdict:
         """Take one reading and answer it. Raises `ReadingError` if its form is wrong, never for what it measured."""
@@ -168,7 +168,7 @@ class Detector:
         due = status == SCORED
         if not due.any():
             return
-        scores, contributions = self._score_windows(windows)
+        scores, contributions = self.score_windows(windows)
         if not self._smooth.is_off:
             scores, columns = self._smooth.step(machines[due], list(contributions.T))
             contributions = np.stack(columns, axis=-1)
@@ -188,11 +188,11 @@ class Detector:
         verdicts = self._new_verdicts(np.zeros(len(readings), np.int64), moments)
         preparation, alarm = self._new_state(1)
         waiting: list[int] = []
-        windows = np.empty((CHUNK, self.manifest.window.length, len(self._names)), np.float32)
+        windows = np.empty((CHUNK, *self.manifest.window_shape), np.float32)
 
         def flush() -> None:
             if waiting:
-                scores, contributions = self._score_windows(windows[: len(waiting)])
+                scores, contributions = self.score_windows(windows[: len(waiting)])
                 verdicts.scores[waiting], verdicts.contributions[waiting] = scores, contributions
                 waiting.clear()
 
@@ -223,9 +223,13 @@ class Detector:
         """Give the model's memory back; the detector cannot score any more."""
         self.engine.close()
 
-    def _score_windows(
+    def score_windows(
         self, windows: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Score prepared windows (B, T, F), scaled, without smoothing, threshold and alarm.
+
+        Returns the scores (B,) and the contributions (B, F). Raises `EngineError`.
+        """
         size = self._batch
         parts = [self.engine.run(windows[start : start + size]) for start in range(0, len(windows), size)]
         reconstructions = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -259,10 +263,10 @@ class Detector:
                 values = masked.astype(np.float64).filled(np.nan)
             array = np.asarray(values, np.float64)
         except (TypeError, ValueError, OverflowError) as fault:
-            raise ReadingError(f"expected numbers for {len(self._names)} channels: {fault}") from None
-        if array.ndim != dimensions or array.shape[-1] != len(self._names):
-            shape = f"({'N, ' if dimensions == 2 else ''}{len(self._names)}{',' if dimensions == 1 else ''})"
-            raise ReadingError(f"expected values {shape} for {', '.join(self._names)}, got {array.shape}")
+            raise ReadingError(f"expected numbers for {len(self._channels)} channels: {fault}") from None
+        if array.ndim != dimensions or array.shape[-1] != len(self._channels):
+            shape = f"({'N, ' if dimensions == 2 else ''}{len(self._channels)}{',' if dimensions == 1 else ''})"
+            raise ReadingError(f"expected values {shape} for {', '.join(self._channels)}, got {array.shape}")
         return array
 
     def _check_machines(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -91,8 +91,8 @@ def read_golden(bundle: Bundle) -> GoldenReadings:
 def check_golden(bundle: Bundle, golden: GoldenReadings, variant: Variant, engine: str) -> GoldenResult:
     """Score the golden readings with one variant on one engine and compare. Raises `EngineError`."""
     manifest = bundle.manifest
-    shape = (manifest.window.length, len(manifest.channels))
-    detector = Detector(manifest, open_engine(engine, bundle.members[variant.file], shape), engine_name=engine)
+    opened = open_engine(engine, bundle.members[variant.file], manifest.window_shape, manifest.output_shape)
+    detector = Detector(manifest, opened, engine_name=engine)
     verdicts = detector.score(golden.values, golden.times.view("datetime64[us]"))
     detector.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score, Threshold
-from edge_runtime.manifest_preparation import Channel, Cleaning, Sampling, Scaling, Window
+from edge_runtime.manifest_preparation import Channel, Cleaning, PreparationSections, Sampling, Scaling, Window
 
 __all__ = [
     "FORMAT",
@@ -19,6 +19,7 @@ __all__ = [
     "Golden",
     "Manifest",
     "ParityCheck",
+    "PreparationSections",
     "Provenance",
     "Sampling",
     "Scaling",
@@ -113,7 +114,7 @@ class Manifest:
     time_column: str
     """The column of a table that holds the time."""
     channels: tuple[Channel, ...]
-    """In the order of the model's inputs."""
+    """The measured quantities, the columns of a table of readings, in order."""
     sampling: Sampling
     cleaning: Cleaning
     scaling: Scaling
@@ -124,6 +125,8 @@ class Manifest:
     calibration: dict[str, float]
     """Quantiles of the held-out normal scores, by percentile ("50", "99")."""
     provenance: Provenance
+    estimates: int | None = None
+    """The model's output is its estimate of the window's last so many readings, K; None: of all T."""
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
 
@@ -135,15 +138,40 @@ class Manifest:
         variants = [variant.name for variant in self.variants]
         if len(set(files)) != len(files) or len(set(variants)) != len(variants):
             raise ValueError(f"expected variants with different names and files, got {variants} in {files}")
+        inputs = len(self.input_names)
         for key, numbers in (("center", self.scaling.center), ("scale", self.scaling.scale)):
-            if len(numbers) != len(names):
-                raise ValueError(f"expected {len(names)} numbers in scaling.{key}, got {len(numbers)}")
-        if self.score.whitening is not None and len(self.score.whitening) != len(names):
-            raise ValueError(f"expected {len(names)} rows in score.whitening, got {len(self.score.whitening)}")
-        if self.score.last is not None and self.score.last > self.window.length:
-            raise ValueError(f"expected score.last of at most {self.window.length} (the window), got {self.score.last}")
+            if len(numbers) != inputs:
+                raise ValueError(f"expected {inputs} numbers in scaling.{key}, got {len(numbers)}")
+        if self.score.whitening is not None and len(self.score.whitening) != inputs:
+            raise ValueError(f"expected {inputs} rows in score.whitening, got {len(self.score.whitening)}")
+        if self.estimates is not None and not 1 <= self.estimates <= self.window.length:
+            raise ValueError(f"expected estimates from 1 to {self.window.length} (the window), got {self.estimates}")
+        if self.score.last is not None and self.score.last > self.output_shape[0]:
+            raise ValueError(
+                f"expected score.last of at most {self.output_shape[0]} (what the model estimates), got {self.score.last}"
+            )
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """The channels' names, in the order of the model's inputs."""
+        """The names of the measured channels, the columns of a table of readings, in order."""
         return tuple(channel.name for channel in self.channels)
+
+    @property
+    def preparation(self) -> PreparationSections:
+        """The sections that say how readings become windows."""
+        return PreparationSections(self.channels, self.sampling, self.cleaning, self.scaling, self.window)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the model's inputs, F of them, in order: contributions go by them."""
+        return self.preparation.input_names
+
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """What the model is given: (T, F)."""
+        return self.window.length, len(self.input_names)
+
+    @property
+    def output_shape(self) -> tuple[int, int]:
+        """What the model answers: (K, F), its estimate of the window's last K readings."""
+        return self.estimates or self.window.length, len(self.input_names)

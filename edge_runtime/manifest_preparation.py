@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,20 @@ class Window:
     def __post_init__(self) -> None:
         if not 2 <= self.length <= 100_000:
             raise ValueError(f"expected a window length from 2 to 100000, got {self.length}")
+
+
+class PreparationSections(NamedTuple):
+    """All that `prepare.Preparation` needs to know; a manifest has it, and so has a configuration once the scaling is fitted."""
+
+    channels: tuple[Channel, ...]
+    """The measured quantities, the columns of a table of readings, C of them."""
+    sampling: Sampling
+    cleaning: Cleaning
+    scaling: Scaling
+    """Of the model's inputs, F of them."""
+    window: Window
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the model's inputs, F of them, in order."""
+        return tuple(channel.name for channel in self.channels)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.clean import Clean
-from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling
+from edge_runtime.manifest import PreparationSections
 from edge_runtime.readings import SCORED, WARMING_UP
 from edge_runtime.scale import Scale
 from edge_runtime.window import Windows
@@ -17,18 +17,11 @@ from edge_runtime.window import Windows
 class Preparation:
     """Turns readings of M machines into windows. Causal: a window holds only what had arrived."""
 
-    def __init__(
-        self,
-        channels: Sequence[Channel],
-        sampling: Sampling,
-        cleaning: Cleaning,
-        scaling: Scaling,
-        window_length: int,
-        machines: int = 1,
-    ) -> None:
-        self._clean = Clean(channels, sampling, cleaning, scaling, machines)
-        self._scale = Scale(scaling)
-        self._windows = Windows(machines, window_length, len(channels))
+    def __init__(self, sections: PreparationSections, machines: int = 1) -> None:
+        s = sections
+        self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines)
+        self._scale = Scale(s.scaling)
+        self._windows = Windows(machines, s.window.length, len(s.input_names))
 
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine."""

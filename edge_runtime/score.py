@@ -29,9 +29,10 @@ normal readings would otherwise make every other reading of it anomalous."""
 class Scorer:
     """Scores windows, without memory: smoothing over time is `smooth.py`'s."""
 
-    def __init__(self, score: Score, length: int, channels: int) -> None:
-        steps = length if score.last is None else score.last
-        self._from = length - steps
+    def __init__(self, score: Score, output_shape: tuple[int, int]) -> None:
+        """`output_shape`: what the model answers, (K, F)."""
+        estimated, channels = output_shape
+        self._steps = steps = estimated if score.last is None else score.last
         self._ones = np.ones(steps, np.float32)
         self._squared = score.kind != "mae"
         self._share = 1 / (steps * channels)
@@ -40,9 +41,9 @@ class Scorer:
     def step(
         self, reconstruction: npt.NDArray[np.float32], window: npt.NDArray[np.float32]
     ) -> tuple[float, list[float]]:
-        """Score one window (T, C) against its reconstruction (T, C).
+        """Score one window (T, F) against the model's output (K, F).
 
-        Returns the score and the contributions of the C channels; they add up to the score.
+        Returns the score and the contributions of the F inputs; they add up to the score.
         """
         share = self._share
         contributions = [total * share for total in self._totals(reconstruction, window).tolist()]
@@ -51,9 +52,9 @@ class Scorer:
     def step_many(
         self, reconstructions: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Score B windows (B, T, C) against their reconstructions (B, T, C).
+        """Score B windows (B, T, F) against the model's outputs (B, K, F).
 
-        Returns the scores (B,) and the contributions (B, C). The same sums in the same order as for one window, so the bits
+        Returns the scores (B,) and the contributions (B, F). The same sums in the same order as for one window, so the bits
         are the same too.
         """
         contributions = self._totals(reconstructions, windows).astype(np.float64) * self._share
@@ -63,7 +64,7 @@ class Scorer:
         self, reconstructions: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
         """The summed errors of each channel, (..., C)."""
-        error = reconstructions - windows if self._from == 0 else self._recent(reconstructions) - self._recent(windows)
+        error = self._recent(reconstructions) - self._recent(windows)
         if self._whitening is not None:
             error = np.matmul(error, self._whitening)  # one product for each window, so the bits do not depend on B
         error = np.multiply(error, error, out=error) if self._squared else np.absolute(error, out=error)
@@ -72,8 +73,8 @@ class Scorer:
         totals: npt.NDArray[np.float32] = np.matmul(self._ones, error)
         return totals
 
-    def _recent(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return windows[..., self._from :, :]
+    def _recent(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return rows if rows.shape[-2] == self._steps else rows[..., -self._steps :, :]
 
 
 def fit_whitening(residuals: npt.NDArray[np.float64], shrinkage: float) -> tuple[tuple[float, ...], ...]:

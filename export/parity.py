@@ -1,8 +1,8 @@
 """Does a sealed variant decide as the trained model does?
 
-Compared are the Keras model and the sealed file read back through `Detector`, from raw readings on, on three sets of
-windows: held-out normal ones, disturbed ones, and ones whose score lies within 20 % of the threshold, where a small
-error flips a decision.
+Compared are the Keras model and the sealed file read back through `Detector`, on three sets of prepared windows: held-out
+normal ones, disturbed ones, and ones whose score lies within 20 % of the threshold, where a small error flips a decision.
+What comes before the model, the preparation, is the same code in training and on the device; the golden readings prove it there.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import numpy.typing as npt
 from edge_runtime.detector import Detector
 from edge_runtime.errors import ExportError
 from edge_runtime.manifest import Manifest, ParityCheck
-from edge_runtime.readings import SCORED
-from edge_runtime.scale import Scale
 from edge_runtime.score import Scorer
 from training.faults import disturb
 
@@ -28,7 +26,8 @@ FEWEST_NEAR = 1000
 NEAR = 0.2
 """How near, relative to the threshold."""
 
-Windows = npt.NDArray[np.float64]
+Windows = npt.NDArray[np.float32]
+"""Prepared windows (B, T, F), scaled."""
 Reconstruct = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
@@ -51,72 +50,58 @@ INT8_WEIGHTS = Budget(reconstruction=0.25, score=0.05, flipped=0.001, flipped_ne
 
 
 class Reference:
-    """The trained model, from raw windows to scores, by the same scaling and score as the device."""
+    """The trained model, from prepared windows to scores, by the same score as the device."""
 
     def __init__(self, manifest: Manifest, reconstruct: Reconstruct) -> None:
         self.manifest = manifest
-        self._reconstruct = reconstruct
-        self._scale = Scale(manifest.scaling)
-        self._scorer = Scorer(manifest.score, manifest.window.length, len(manifest.channels))
-
-    def scaled(self, windows: Windows) -> npt.NDArray[np.float32]:
-        """What the model sees of raw `windows` (B, T, C)."""
-        return self._scale.apply(windows).astype(np.float32)
-
-    def reconstruct(self, windows: Windows) -> npt.NDArray[np.float32]:
-        """The model's reconstruction (B, T, C) of raw `windows` (B, T, C), in scaled units."""
-        return self._reconstruct(self.scaled(windows))
+        self.reconstruct = reconstruct
+        """The model's output (B, K, F) for `windows` (B, T, F)."""
+        self._scorer = Scorer(manifest.score, manifest.output_shape)
 
     def scores(self, windows: Windows) -> npt.NDArray[np.float64]:
-        """The scores (B,) of raw `windows` (B, T, C)."""
-        scaled = self.scaled(windows)
-        return self._scorer.step_many(self._reconstruct(scaled), scaled)[0]
+        """The scores (B,) of `windows` (B, T, F)."""
+        return self._scorer.step_many(self.reconstruct(windows), windows)[0]
 
 
 def parity_windows(reference: Reference, normal: Windows, seed: int) -> dict[str, Windows]:
-    """The three sets of raw windows, from held-out `normal` ones (B, T, C). Raises `ExportError` if a set cannot be made."""
+    """The three sets of windows, from held-out `normal` ones (B, T, F). Raises `ExportError` if a set cannot be made."""
     rng = np.random.default_rng(seed)
-    normal = _in_range(reference.manifest, normal)  # one that lies on a limit may have been rounded over it
-    spread = np.array(reference.manifest.scaling.scale)
     repeats = -(-FEWEST_DISTURBED // len(normal))
-    disturbed = _in_range(reference.manifest, disturb(np.tile(normal, (repeats, 1, 1)), spread, rng))
+    disturbed = _disturb(np.tile(normal, (repeats, 1, 1)), rng)
     return {"normal": normal, "disturbed": disturbed, "near_threshold": _near_threshold(reference, normal, rng)}
 
 
-def _in_range(manifest: Manifest, windows: Windows) -> Windows:
-    """Limit windows to the channels' valid ranges: readings outside are never scored."""
-    low = [-np.inf if channel.low is None else channel.low for channel in manifest.channels]
-    high = [np.inf if channel.high is None else channel.high for channel in manifest.channels]
-    return np.clip(windows, low, high)
+def _disturb(windows: Windows, rng: np.random.Generator) -> Windows:
+    """A copy with one fault in one input of each: in scaled units the normal spread is about 1."""
+    return disturb(windows.astype(np.float64), np.ones(windows.shape[2]), rng).astype(np.float32)
 
 
 def _near_threshold(reference: Reference, normal: Windows, rng: np.random.Generator, most_rounds: int = 6) -> Windows:
-    """Windows (B, T, C) whose score lies near the threshold, made from normal ones: disturbed in one channel, or in many."""
-    spread = np.array(reference.manifest.scaling.scale)
+    """Windows (B, T, F) whose score lies near the threshold, made from normal ones: disturbed in one channel, or in many."""
     found: list[Windows] = []
     for _ in range(most_rounds):
         sources = normal[rng.integers(len(normal), size=FEWEST_NEAR * 3 // 2)]
-        targets = disturb(sources, spread, rng)
+        targets = _disturb(sources, rng)
         for _ in range(normal.shape[2] - 1):
-            targets[1::2] = disturb(targets[1::2], spread, rng)
+            targets[1::2] = _disturb(targets[1::2], rng)
         found.append(_move_to_threshold(reference, sources, targets - sources, rng))
         if sum(map(len, found)) >= FEWEST_NEAR:
             return np.concatenate(found)
     raise ExportError(
         f"parity: expected at least {FEWEST_NEAR} windows within {NEAR:.0%} of the threshold "
-        f"{reference.manifest.threshold.value:.4g}, got {sum(map(len, found))}: are the channels' valid ranges too narrow?"
+        f"{reference.manifest.threshold.value:.4g}, got {sum(map(len, found))}"
     )
 
 
 def _move_to_threshold(
     reference: Reference, normal: Windows, direction: Windows, rng: np.random.Generator, steps: int = 24
 ) -> Windows:
-    """Those of `normal + amount * direction` (B, T, C) that come near the threshold, by bisection on the amount."""
+    """Those of `normal + amount * direction` (B, T, F) that come near the threshold, by bisection on the amount."""
     threshold = reference.manifest.threshold.value
     wanted = threshold * rng.uniform(1 - NEAR, 1 + NEAR, len(normal))
 
     def moved(amount: npt.NDArray[np.float64]) -> Windows:
-        return _in_range(reference.manifest, normal + amount[:, None, None] * direction)
+        return (normal + amount[:, None, None] * direction).astype(np.float32)
 
     low, high = np.zeros(len(normal)), np.ones(len(normal))
     for _ in range(12):
@@ -129,21 +114,15 @@ def _move_to_threshold(
     return windows[np.abs(reference.scores(windows) / threshold - 1) <= NEAR]
 
 
-def check_parity(
-    reference: Reference, open_detector: Callable[[int], Detector], windows: Mapping[str, Windows]
-) -> dict[str, ParityCheck]:
-    """Compare the sealed file with the trained model on each set of raw windows (B, T, C).
-
-    `open_detector(machines)` loads the sealed file. Raises `ExportError` if it does not score every window.
-    """
-    return {name: _compare(reference, open_detector(len(each)), each) for name, each in windows.items()}
+def check_parity(reference: Reference, detector: Detector, windows: Mapping[str, Windows]) -> dict[str, ParityCheck]:
+    """Compare the sealed file, loaded as `detector`, with the trained model on each set of windows (B, T, F)."""
+    return {name: _compare(reference, detector, each) for name, each in windows.items()}
 
 
 def _compare(reference: Reference, detector: Detector, windows: Windows) -> ParityCheck:
     expected = reference.reconstruct(windows)
-    difference = np.abs(detector.engine.run(reference.scaled(windows)) - expected)
-    scores, expected_scores = _detector_scores(detector, windows), reference.scores(windows)
-    detector.close()
+    difference = np.abs(detector.engine.run(windows) - expected)
+    scores, expected_scores = detector.score_windows(windows)[0], reference.scores(windows)
     threshold = reference.manifest.threshold.value
     return ParityCheck(
         windows=len(windows),
@@ -151,17 +130,6 @@ def _compare(reference: Reference, detector: Detector, windows: Windows) -> Pari
         score=float((np.abs(scores - expected_scores) / expected_scores).max()),
         flipped=int(((scores > threshold) != (expected_scores > threshold)).sum()),
     )
-
-
-def _detector_scores(detector: Detector, windows: Windows) -> npt.NDArray[np.float64]:
-    """Feed each window (B, T, C) to a machine of its own, reading by reading."""
-    ids = np.arange(len(windows))
-    period = detector.manifest.sampling.period_s
-    for step in range(windows.shape[1]):
-        verdicts = detector.update_many(ids, windows[:, step], step * period)
-    if not (verdicts.status_codes == SCORED).all():
-        raise ExportError("parity: expected every window to be scored, some were not")
-    return verdicts.scores
 
 
 def over_budget(checks: Mapping[str, ParityCheck], budget: Budget) -> str | None:

@@ -109,14 +109,15 @@ def _prove(
         ), None
     manifest = reference.manifest
     try:
-        data = recipe.convert(model, twin, (manifest.window.length, len(manifest.channels)))
+        data = recipe.convert(model, twin, manifest.window_shape)
     except ExportError as fault:
         return VariantOutcome(recipe.name, engines, 0, {}, str(fault)), None
     seal(trial, replace(manifest, variants=(_variant(recipe, {}),)), {recipe.name: data}, None)
-    checks = [
-        check_parity(reference, lambda machines, engine=engine: load(trial, engine=engine, machines=machines), windows)  # type: ignore[misc]
-        for engine in engines
-    ]
+    checks = []
+    for engine in engines:
+        detector = load(trial, engine=engine)
+        checks.append(check_parity(reference, detector, windows))
+        detector.close()
     parity = {name: _worst([check[name] for check in checks]) for name in windows}
     refused = over_budget(parity, recipe.budget)
     return VariantOutcome(recipe.name, engines, len(data), parity, refused), data if refused is None else None
@@ -144,22 +145,26 @@ def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.i
     """A stretch of held-out readings (N, C) and their times (N,), made to visit every path of the preparation.
 
     One value is missing (held), one is infinite, a long silence restarts the window, and the last third is shifted, so that it
-    is decided otherwise. Where the held-out readings have no long unbroken stretch, held-out windows follow one another.
+    is decided otherwise. The readings follow one another evenly, and again from the start where there are not enough.
     """
     length, sampling = run.manifest.window.length, run.manifest.sampling
-    values, times = run.stream_values[: 4 * length + 16].copy(), run.stream_times[: 4 * length + 16].copy()
-    is_broken = np.isnan(values).any() or np.diff(times).max(initial=0) > sampling.longest_gap_s * 1e6
-    if len(times) < 3 * length + 16 or is_broken:
-        windows = run.calibration_windows
-        values = np.concatenate([windows[i % len(windows)] for i in range(0, 5 * length, length)])
-        times = times[0] + round(sampling.period_s * 1e6) * np.arange(len(values))
-    spread = np.array(run.manifest.scaling.scale)
+    rows = 4 * length + 16
+    values = np.resize(_held(run.stream_values), (rows, len(run.manifest.channels)))
+    times = run.stream_times[0] + round(sampling.period_s * 1e6) * np.arange(rows)
+    spread = values.std(axis=0)
     values[length + 1, 0] = np.nan
     values[length + 3, -1] = np.inf
     last = slice(-(len(values) // 3), None)
     values[last] += np.linspace(0, 12, len(values[last]))[:, None] * spread
     times[2 * length :] += round(2e6 * sampling.longest_gap_s)
     return values, times
+
+
+def _held(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Readings (N, C) with each missing value replaced by the channel's last one, or by its first."""
+    rows = np.where(np.isnan(values), -1, np.arange(len(values))[:, None])
+    first = (rows >= 0).argmax(axis=0)
+    return np.asarray(np.take_along_axis(values, np.maximum(np.maximum.accumulate(rows, axis=0), first), axis=0))
 
 
 def _expect(bundle: Bundle, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> GoldenReadings:

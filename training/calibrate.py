@@ -27,17 +27,18 @@ class Calibration:
 
 
 def calibrate(model: Any, windows: npt.NDArray[np.float32], score: Score, rule: ThresholdRule) -> Calibration:
-    """Score held-out normal windows (B, T, C), scaled, with a Keras model and fit the threshold to the scores.
+    """Score held-out normal windows (B, T, F), scaled, with a Keras model and fit the threshold to the scores.
 
     Raises `TrainingError` for too few windows, and for scores that are not finite or all zero.
     """
-    scores, _ = Scorer(score, windows.shape[1], windows.shape[2]).step_many(reconstruct(model, windows), windows)
+    outputs = reconstruct(model, windows)
+    scores, _ = Scorer(score, outputs.shape[1:]).step_many(outputs, windows)
     if not np.isfinite(scores).all():
         raise TrainingError(f"expected finite scores of held-out normal windows, got {scores[~np.isfinite(scores)][0]}")
     return Calibration(fit_percentile(scores, rule.percentile, rule.factor), normal_quantiles(scores), scores)
 
 
 def reconstruct(model: Any, windows: npt.NDArray[np.float32], batch: int = 256) -> npt.NDArray[np.float32]:
-    """A Keras model's reconstruction (B, T, C) of `windows` (B, T, C), both scaled."""
+    """A Keras model's output (B, K, F) for `windows` (B, T, F), both scaled."""
     parts = [model.predict_on_batch(windows[i : i + batch]) for i in range(0, len(windows), batch)]
     return np.concatenate(parts) if parts else np.empty_like(windows)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import TableError, TrainingError
-from edge_runtime.manifest import Channel, Scaling
+from edge_runtime.manifest import Channel, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
 from edge_runtime.scale import fit_scaling
@@ -180,7 +180,9 @@ def _windows(
     config: Config, channels: Sequence[Channel], scaling: Scaling, stretches: Sequence[Stretch], stride: int
 ) -> npt.NDArray[np.float32]:
     """Every `stride`th full window (B, T, C) of each stretch."""
-    preparation = Preparation(channels, config.sampling, config.cleaning, scaling, config.window.length)
+    preparation = Preparation(
+        PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
+    )
     found = [preparation.windows_of(stretch.values, stretch.times)[0][::stride] for stretch in stretches]
     return np.concatenate(found)
 

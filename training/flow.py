@@ -18,7 +18,6 @@ from edge_runtime.errors import RunError
 from edge_runtime.manifest import FORMAT as BUNDLE_FORMAT
 from edge_runtime.manifest import Channel, Manifest, Provenance
 from edge_runtime.readings import from_microseconds
-from edge_runtime.scale import Scale
 from training.calibrate import Calibration, calibrate
 from training.config import Config, parse_config, read_config
 from training.data import NormalData, Part, longest_stream, prepare_data, read_files
@@ -201,8 +200,7 @@ def _normal_readings(data: NormalData, length: int) -> NormalReadings:
     windows = data.parts["calibration"].windows
     kept = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(np.int64)
     stream = longest_stream(data.parts["calibration"], max(STREAM_ROWS, 4 * length))
-    in_units = Scale(data.scaling).invert(windows[kept].astype(np.float64))
-    return NormalReadings(in_units, stream.values, stream.times)
+    return NormalReadings(windows[kept], stream.values, stream.times)
 
 
 def _versions() -> dict[str, str]:

@@ -103,10 +103,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class NormalReadings:
-    """Held-out normal readings in the channels' units."""
+    """Held-out normal readings."""
 
-    calibration: npt.NDArray[np.float64]
-    """(B, T, C): cleaned windows of the calibration part, evenly spaced."""
+    calibration: npt.NDArray[np.float32]
+    """(B, T, F): prepared windows of the calibration part, evenly spaced, as the model is given them."""
     stream_values: npt.NDArray[np.float64]
     """(N, C): a stretch of the calibration part as it was measured, NaN where missing."""
     stream_times: npt.NDArray[np.int64]
@@ -124,8 +124,8 @@ class Run:
     normal: NormalReadings
 
     @property
-    def calibration_windows(self) -> npt.NDArray[np.float64]:
-        """Held-out normal windows (B, T, C) in the channels' units."""
+    def calibration_windows(self) -> npt.NDArray[np.float32]:
+        """Held-out normal windows (B, T, F), prepared."""
         return self.normal.calibration
 
     @property
@@ -151,7 +151,7 @@ class Run:
     def load_twin(self) -> Any:
         """The same layers and weights in `tf_keras`, from which TensorFlow Lite converts. Raises as `load_model`."""
         tf_keras = import_extra("tf_keras", "loading a trained model's twin")
-        twin = build(self.config.model, self.manifest.window.length, len(self.manifest.channels), tf_keras)
+        twin = build(self.config.model, *self.manifest.window_shape, tf_keras)
         twin.set_weights(self.load_model().get_weights())
         return twin
 

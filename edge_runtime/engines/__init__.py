@@ -17,13 +17,16 @@ from edge_runtime.errors import EngineError, ExtraMissingError
 
 
 class Engine(Protocol):
-    """Runs one model. Stateless: the same window gives the same bits, whatever was run before."""
+    """Runs one model. Stateless: the same window gives the same bits, whatever was run before.
+
+    The output is the model's estimate of the window's last K readings, K <= T.
+    """
 
     best_batch: int
     """The most windows worth handing over in one call."""
 
     def run(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Reconstruct `windows` (B, T, C) float32; returns (B, T, C) float32. Raises `EngineError`."""
+        """Estimate `windows` (B, T, F) float32; returns (B, K, F) float32. Raises `EngineError`."""
         ...
 
     def close(self) -> None:
@@ -36,7 +39,7 @@ class EngineInfo(NamedTuple):
 
     name: str
     module: str
-    """The module here whose `open_model(model, shape)` makes the `Engine`."""
+    """The module here whose `open_model(model, shape, output_shape)` makes the `Engine`."""
     package: str | None
     """The package it needs beside numpy."""
     extra: str | None
@@ -69,10 +72,11 @@ def installed_engines() -> list[str]:
     return [name for name in ENGINES if is_installed(name)]
 
 
-def open_engine(name: str, model: bytes, shape: tuple[int, int]) -> Engine:
+def open_engine(name: str, model: bytes, shape: tuple[int, int], output_shape: tuple[int, int] | None = None) -> Engine:
     """Open a model with the named engine.
 
-    `model` is the variant's file, `shape` the window's (T, C) by the manifest. Raises `EngineError` for an unknown engine or
+    `model` is the variant's file, `shape` the window's (T, F) by the manifest, `output_shape` the output's (K, F) (None: the
+    window's own). Raises `EngineError` for an unknown engine or
     a model it refuses or of another shape, `ExtraMissingError` for one that is not installed.
     """
     if name not in ENGINES:
@@ -84,15 +88,15 @@ def open_engine(name: str, model: bytes, shape: tuple[int, int]) -> Engine:
     if not is_installed(name):
         raise ExtraMissingError(f"the engine {name!r}", str(info.extra), str(info.package))
     try:
-        engine: Engine = import_module(info.module).open_model(model, shape)
+        engine: Engine = import_module(info.module).open_model(model, shape, output_shape or shape)
     except ImportError as fault:  # there, but not for this machine: a shared library is missing, or too old
         raise EngineError(f"{name}: the package {info.package!r} cannot be imported: {fault}") from None
     return engine
 
 
-def check_shape(engine: str, got: tuple[object, ...], shape: tuple[int, int]) -> None:
-    """Raise `EngineError` unless a model's input or output shape (B, T, C) is the manifest's."""
+def check_shape(engine: str, got: tuple[object, ...], shape: tuple[int, int], what: str = "windows") -> None:
+    """Raise `EngineError` unless a model's input or output shape (B, T, F) is the manifest's; `what` says which it is."""
     if tuple(got[1:]) != shape or len(got) != 3:
         raise EngineError(
-            f"{engine}: expected a model of windows (batch, {shape[0]}, {shape[1]}) as in the manifest, got {tuple(got)}"
+            f"{engine}: expected a model of {what} (batch, {shape[0]}, {shape[1]}) as in the manifest, got {tuple(got)}"
         )

@@ -75,7 +75,9 @@ class NumpyEngine:
 
     best_batch = 64
 
-    def __init__(self, program: Program, weights: dict[str, Array], shape: tuple[int, int]) -> None:
+    def __init__(
+        self, program: Program, weights: dict[str, Array], shape: tuple[int, int], output_shape: tuple[int, int]
+    ) -> None:
         check_shape("numpy", ("batch", *program.input), shape)
         if not program.layers:
             raise EngineError("numpy: expected a model with layers, got none")
@@ -84,7 +86,7 @@ class NumpyEngine:
             got = self.run(np.zeros((1, *shape), np.float32)).shape
         except (ValueError, IndexError, MemoryError) as fault:
             raise EngineError(f"numpy: the weights do not fit each other: {fault}") from None
-        check_shape("numpy", got, shape)
+        check_shape("numpy", got, output_shape, "outputs")
 
     def run(self, windows: Array) -> Array:
         if not self._steps:
@@ -98,15 +100,15 @@ class NumpyEngine:
         self._steps = []
 
 
-def open_model(model: bytes, shape: tuple[int, int]) -> NumpyEngine:
-    """Open an npz model of windows `shape` (T, C). Raises `EngineError`."""
+def open_model(model: bytes, shape: tuple[int, int], output_shape: tuple[int, int]) -> NumpyEngine:
+    """Open an npz model of windows `shape` (T, F) and outputs (K, F). Raises `EngineError`."""
     try:
         with np.load(io.BytesIO(model), allow_pickle=False) as archive:
             members = {name: np.asarray(archive[name]) for name in archive.files}
         program = decode(Program, json.loads(str(members.pop("layers"))), "numpy model", "layers")
     except Exception as fault:  # noqa: BLE001 - what numpy and zipfile raise for a damaged file has no common base below Exception
         raise EngineError(f"numpy: the model is refused: {fault}") from None
-    return NumpyEngine(program, members, shape)
+    return NumpyEngine(program, members, shape, output_shape)
 
 
 def _step(layer: Layer, weights: dict[str, Array]) -> Callable[[Array], Array]:

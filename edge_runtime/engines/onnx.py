@@ -15,7 +15,7 @@ class OnnxEngine:
 
     best_batch = 64
 
-    def __init__(self, model: bytes, shape: tuple[int, int]) -> None:
+    def __init__(self, model: bytes, shape: tuple[int, int], output_shape: tuple[int, int]) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -32,7 +32,8 @@ class OnnxEngine:
             raise EngineError(f"onnx: expected one float32 input and one float32 output, got {', '.join(kinds)}")
         check_shape("onnx", tuple(inputs[0].shape), shape)
         self._input = inputs[0].name
-        check_shape("onnx", self.run(np.zeros((1, *shape), np.float32)).shape, shape)  # the file need not say it
+        got = self.run(np.zeros((1, *shape), np.float32)).shape  # the file need not say it
+        check_shape("onnx", got, output_shape, "outputs")
 
     def run(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if self._session is None:
@@ -48,6 +49,6 @@ class OnnxEngine:
         self._session = None
 
 
-def open_model(model: bytes, shape: tuple[int, int]) -> OnnxEngine:
-    """Open an ONNX model of windows `shape` (T, C). Raises `EngineError`."""
-    return OnnxEngine(model, shape)
+def open_model(model: bytes, shape: tuple[int, int], output_shape: tuple[int, int]) -> OnnxEngine:
+    """Open an ONNX model of windows `shape` (T, F) and outputs (K, F). Raises `EngineError`."""
+    return OnnxEngine(model, shape, output_shape)

@@ -21,7 +21,9 @@ class TFLiteEngine:
 
     best_batch = 64  # a loop over single windows, but one call
 
-    def __init__(self, module: Any, name: str, model: bytes, shape: tuple[int, int]) -> None:
+    def __init__(
+        self, module: Any, name: str, model: bytes, shape: tuple[int, int], output_shape: tuple[int, int]
+    ) -> None:
         self._name = name
         try:
             interpreter = module.Interpreter(
@@ -35,17 +37,18 @@ class TFLiteEngine:
             raise EngineError(f"{name}: the model is refused: {first_line(fault)}") from None
         if len(inputs) != 1 or len(outputs) != 1:
             raise EngineError(f"{name}: expected one input and one output, got {len(inputs)} and {len(outputs)}")
-        for details in (inputs[0], outputs[0]):
-            check_shape(name, tuple(details["shape"].tolist()), shape)
+        for details, expected, what in ((inputs[0], shape, "windows"), (outputs[0], output_shape, "outputs")):
+            check_shape(name, tuple(details["shape"].tolist()), expected, what)
             if details["dtype"] is not np.float32:
                 raise EngineError(f"{name}: expected a model of float32 windows, got {details['dtype'].__name__}")
+        self._output_shape = output_shape
         self._interpreter = interpreter
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def run(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if len(windows) == 1:
             return self._run_one(windows)
-        reconstructions = np.empty(windows.shape, np.float32)
+        reconstructions = np.empty((len(windows), *self._output_shape), np.float32)
         for row in range(len(windows)):
             reconstructions[row] = self._run_one(windows[row : row + 1])[0]
         return reconstructions

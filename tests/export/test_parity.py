@@ -42,7 +42,7 @@ def windows(reference: Reference, run: Run) -> dict[str, Windows]:
 @pytest.fixture(scope="module")
 def weights(run: Run) -> bytes:
     """The trained model for the numpy engine."""
-    return numpy_weights.convert(run.load_model(), (run.manifest.window.length, len(run.manifest.channels)))
+    return numpy_weights.convert(run.load_model(), run.manifest.window_shape)
 
 
 def _check(
@@ -50,7 +50,7 @@ def _check(
 ) -> dict[str, ParityCheck]:
     variant = Variant("numpy-float32", "model.npz", ("numpy",), "", 0, 1e-3)
     seal(path, replace(run.manifest, variants=(variant,)), {variant.name: model}, None)
-    return check_parity(reference, lambda machines: load(path, machines=machines), windows)
+    return check_parity(reference, load(path), windows)
 
 
 def _altered(model: bytes, change: str) -> bytes:
@@ -79,7 +79,7 @@ def test_held_out_windows_without_a_way_to_the_threshold_are_an_error(run: Run, 
     """A threshold out of reach cannot be proven."""
     far = replace(run.manifest, threshold=replace(run.manifest.threshold, value=1e9))
     with pytest.raises(ExportError, match="expected at least 1000 windows within 20% of the threshold"):
-        parity_windows(Reference(far, reference._reconstruct), run.calibration_windows, seed=1)
+        parity_windows(Reference(far, reference.reconstruct), run.calibration_windows, seed=1)
 
 
 def test_the_trained_weights_pass(
@@ -102,17 +102,6 @@ def test_other_weights_are_refused(
     assert "normal windows" in refused
 
 
-def test_a_device_that_prepares_otherwise_is_refused(
-    run: Run, weights: bytes, reference: Reference, windows: dict[str, Windows], tmp_path: Path
-) -> None:
-    """Parity starts from raw readings: a scaling that is off by 1 % in one channel is seen in the scores."""
-    scale = run.manifest.scaling.scale
-    scaling = replace(run.manifest.scaling, scale=(1.01 * scale[0], *scale[1:]))
-    skewed = replace(run, manifest=replace(run.manifest, scaling=scaling))
-    checks = _check(skewed, weights, reference, windows, tmp_path / "trial.anomalite")
-    assert "score off by" in str(over_budget(checks, FLOAT32))
-
-
 @pytest.mark.parametrize(
     ("check", "says"),
     [
@@ -133,7 +122,7 @@ def test_each_limit_of_the_budget_counts(check: ParityCheck, says: str | None) -
 def test_enough_windows_come_near_the_threshold_whatever_the_number_of_channels(channels: int, run: Run) -> None:
     """One disturbed channel of many moves the mean little; a model that reconstructs zero stands for any."""
     rng = np.random.default_rng(channels)
-    normal = rng.normal(size=(60, 32, channels))
+    normal = rng.normal(size=(60, 32, channels)).astype(np.float32)
     names = tuple(Channel(f"c{i}") for i in range(channels))
     scaling = replace(run.manifest.scaling, center=(0.0,) * channels, scale=(1.0,) * channels)
     threshold = replace(run.manifest.threshold, value=1.5 * float(np.abs(normal).mean()))
@@ -144,14 +133,3 @@ def test_enough_windows_come_near_the_threshold_whatever_the_number_of_channels(
     near = parity_windows(reference, normal, seed=1)["near_threshold"]
     assert len(near) >= 1000
     assert np.abs(reference.scores(near) / threshold.value - 1).max() <= NEAR
-
-
-def test_normal_windows_on_a_valid_limit_are_scored(run: Run, reference: Reference) -> None:
-    """Scaling and back may round them over it; they are put back onto it."""
-    lowest = run.calibration_windows.min(axis=(0, 1))
-    limited = tuple(replace(each, low=float(low)) for each, low in zip(run.manifest.channels, lowest, strict=True))
-    manifest = replace(run.manifest, channels=limited)
-    rounded = np.nextafter(run.calibration_windows, -np.inf)
-    windows = parity_windows(Reference(manifest, reference._reconstruct), rounded, seed=1)
-    for each in windows.values():
-        assert (each >= lowest).all()

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import run_layers
 
-from edge_runtime.engines.numpy import DenseLayer, LSTMLayer, Program, RepeatLayer, ReshapeLayer, open_model
+from edge_runtime.engines import open_engine
+from edge_runtime.engines.numpy import DenseLayer, LSTMLayer, Program, RepeatLayer, ReshapeLayer
 from edge_runtime.errors import EngineError
 
 
@@ -45,7 +46,7 @@ def test_layers_are_as_in_plain_loops(make: Any, T: int, C: int, units: int, see
     model = make(T, C, units, seed)
     windows = (np.random.default_rng(seed).normal(0, 1, (3, T, C)) * size).astype(np.float32)
     expected = np.stack([by_hand(model, window) for window in windows])
-    got = open_model(model, (T, C)).run(windows)
+    got = open_engine("numpy", model, (T, C)).run(windows)
     assert np.allclose(got, expected, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(expected).max()))
 
 
@@ -67,7 +68,7 @@ def test_sequences_and_last_outputs() -> None:
         Program((5, 2), layers), {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
     )
     window = rng.normal(0, 1, (5, 2)).astype(np.float32)
-    assert np.allclose(open_model(model, (5, 2)).run(window[None])[0], by_hand(model, window), atol=1e-5)
+    assert np.allclose(open_engine("numpy", model, (5, 2)).run(window[None])[0], by_hand(model, window), atol=1e-5)
 
 
 def test_weights_of_the_committed_models() -> None:
@@ -75,7 +76,7 @@ def test_weights_of_the_committed_models() -> None:
     for T, C in handmade.SHAPES:
         model = handmade.model_file("numpy", T, C)
         window = np.random.default_rng(T).normal(0, 1, (T, C)).astype(np.float32)
-        assert np.allclose(open_model(model, (T, C)).run(window[None])[0], by_hand(model, window), atol=1e-5)
+        assert np.allclose(open_engine("numpy", model, (T, C)).run(window[None])[0], by_hand(model, window), atol=1e-5)
 
 
 GOOD = arrays_of(handmade.lstm_model(4, 2))
@@ -114,7 +115,7 @@ def test_weights_that_do_not_fit_are_refused(case: str) -> None:
     """On opening: a shape that contradicts another never gets to run."""
     members = {name: array for name, array in {**GOOD, **BAD_WEIGHTS[case]}.items() if array is not None}
     with pytest.raises(EngineError, match=r"^numpy: ") as caught:
-        open_model(handmade.npz(**members), (4, 2))
+        open_engine("numpy", handmade.npz(**members), (4, 2))
     assert "\n" not in str(caught.value)
 
 
@@ -126,10 +127,10 @@ def test_weights_that_do_not_fit_are_refused(case: str) -> None:
         ({"layers": [{"kind": "dense", "name": "out", "activation": "gelu"}]}, "unknown value 'gelu'"),
         ({"layers": [{"kind": "dense", "name": "out"}]}, "expected the key 'activation', found none"),
         ({"layers": [{"kind": "reshape", "shape": [5, 7]}]}, "do not fit"),
-        ({"layers": [{"kind": "reshape", "shape": [8]}]}, "expected a model of windows"),
+        ({"layers": [{"kind": "reshape", "shape": [8]}]}, "expected a model of outputs"),
         ({"layers": [{"kind": "repeat", "steps": -1}]}, "do not fit"),
-        ({"layers": [{"kind": "repeat", "steps": 2}]}, "expected a model of windows"),
-        ({"layers": [{"kind": "lstm", "name": "encoder", "sequences": False}]}, "expected a model of windows"),
+        ({"layers": [{"kind": "repeat", "steps": 2}]}, "expected a model of outputs"),
+        ({"layers": [{"kind": "lstm", "name": "encoder", "sequences": False}]}, "expected a model of outputs"),
         ({"layers": [*PROGRAM["layers"][:1], *PROGRAM["layers"][:1]]}, "numpy: "),
         ({"input": [4, 3]}, "expected a model of windows"),
         ({"input": [4]}, "expected a model of windows"),
@@ -140,7 +141,7 @@ def test_weights_that_do_not_fit_are_refused(case: str) -> None:
 def test_programs_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     """Layers it does not know or that do not end in a window, and an input that is not the manifest's."""
     with pytest.raises(EngineError, match=message):
-        open_model(with_layers(**changes), (4, 2))
+        open_engine("numpy", with_layers(**changes), (4, 2))
 
 
 def npz_with(name: str, data: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -180,7 +181,7 @@ BAD_FILES = {
 def test_files_that_are_no_model_are_refused(case: str) -> None:
     """Nothing is unpickled, and whatever numpy raises becomes one line."""
     with pytest.raises(EngineError, match=r"^numpy: (the model is refused|expected a float32 weight)") as caught:
-        open_model(BAD_FILES[case](), (4, 2))
+        open_engine("numpy", BAD_FILES[case](), (4, 2))
     assert "\n" not in str(caught.value)
 
 
@@ -189,7 +190,7 @@ def test_every_cut_is_refused() -> None:
     model = handmade.npz(**GOOD)
     for length in range(0, len(model), 7):
         with pytest.raises(EngineError):
-            open_model(model[:length], (4, 2))
+            open_engine("numpy", model[:length], (4, 2))
 
 
 def test_other_layers_of_the_same_form() -> None:
@@ -201,4 +202,6 @@ def test_other_layers_of_the_same_form() -> None:
         ReshapeLayer("reshape", (4, 2)),
     )
     window = np.arange(8, dtype=np.float32).reshape(1, 4, 2)
-    assert np.array_equal(open_model(handmade.numpy_model(Program((4, 2), layers), {}), (4, 2)).run(window), window)
+    assert np.array_equal(
+        open_engine("numpy", handmade.numpy_model(Program((4, 2), layers), {}), (4, 2)).run(window), window
+    )

@@ -241,7 +241,7 @@ def test_tflite_runtime_with_numpy_2_is_refused(monkeypatch: pytest.MonkeyPatch)
     """It would crash the process on import."""
     monkeypatch.setattr(np, "__version__", "2.1.0")
     with pytest.raises(EngineError, match=r"needs numpy below 2, got 2\.1\.0"):
-        import_module("edge_runtime.engines.tflite_runtime").open_model(b"", (8, 3))
+        import_module("edge_runtime.engines.tflite_runtime").open_model(b"", (8, 3), (8, 3))
 
 
 @pytest.mark.parametrize(

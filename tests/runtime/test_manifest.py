@@ -74,7 +74,7 @@ def test_sections_refuse_what_makes_no_sense(section: Any, values: tuple[Any, ..
         ({"time_column": "c1"}, "expected one or more channels with different names"),
         ({"scaling": Scaling("standard", (0.0,) * 2, (1.0,) * 3)}, "expected 3 numbers in scaling.center, got 2"),
         ({"scaling": Scaling("standard", (0.0,) * 3, (1.0,) * 4)}, "expected 3 numbers in scaling.scale, got 4"),
-        ({"score": Score("mae", 9)}, r"expected score.last of at most 8 \(the window\), got 9"),
+        ({"score": Score("mae", 9)}, r"expected score.last of at most 8 \(what the model estimates\), got 9"),
         (
             {"variants": (handmade.variant("a", "x"), handmade.variant("b", "x"))},
             "expected variants with different names and files",

@@ -13,7 +13,7 @@ from edge_runtime.readings import SCORED
 
 
 def preparation(m: Manifest, machines: int = 1) -> Preparation:
-    return Preparation(m.channels, m.sampling, m.cleaning, m.scaling, m.window.length, machines)
+    return Preparation(m.preparation, machines)
 
 
 def test_windows_of_a_table_are_those_of_its_readings() -> None:

@@ -34,7 +34,7 @@ def test_one_by_one_and_together_are_the_same_bits(T: int, C: int, B: int, kind:
     windows, reconstructions = rng.normal(0, 1, (2, B, T, C)).astype(np.float32)
     k = min(last, T) or None
     whitening = rng.normal(0, 1, (C, C)) if kind == "mahalanobis" else None
-    scorer = Scorer(score_of(kind, k, whitening), T, C)
+    scorer = Scorer(score_of(kind, k, whitening), (T, C))
     scores, contributions = scorer.step_many(reconstructions, windows)
     for row in range(B):
         score, shares = scorer.step(reconstructions[row], windows[row])
@@ -52,7 +52,7 @@ def test_what_is_handed_over_is_not_changed() -> None:
     reconstructions *= 3
     for kind in get_args(ScoreKind):
         for last in (None, 2):
-            scorer = Scorer(score_of(kind, last, np.eye(3)), 4, 3)
+            scorer = Scorer(score_of(kind, last, np.eye(3)), (4, 3))
             scorer.step(reconstructions[0], windows[0])
             scorer.step_many(reconstructions, windows)
     assert (windows == 1).all()
@@ -63,8 +63,8 @@ def test_only_the_last_steps_count() -> None:
     """Errors before them leave no trace."""
     window = np.zeros((5, 2), np.float32)
     reconstruction = np.array([[100, 100], [100, 100], [100, 100], [1, 0], [3, 4]], np.float32)
-    assert Scorer(Score("mae", 2), 5, 2).step(reconstruction, window) == (2.0, [1.0, 1.0])
-    assert Scorer(Score("mse", 1), 5, 2).step(reconstruction, window) == (12.5, [4.5, 8.0])
+    assert Scorer(Score("mae", 2), (5, 2)).step(reconstruction, window) == (2.0, [1.0, 1.0])
+    assert Scorer(Score("mse", 1), (5, 2)).step(reconstruction, window) == (12.5, [4.5, 8.0])
 
 
 def test_whitened_residuals_have_unit_size_and_no_correlation() -> None:
@@ -73,7 +73,7 @@ def test_whitened_residuals_have_unit_size_and_no_correlation() -> None:
     residuals = rng.normal(0.3, 1, (5000, 3)) @ np.array([[1.0, 0.8, 0.0], [0.0, 0.5, 0.1], [0.0, 0.0, 40.0]])
     white = residuals @ np.array(fit_whitening(residuals, 0.0))
     assert white.T @ white / len(white) == pytest.approx(np.eye(3), abs=1e-6)
-    scorer = Scorer(Score("mahalanobis", whitening=fit_whitening(residuals, 0.0)), 5, 3)
+    scorer = Scorer(Score("mahalanobis", whitening=fit_whitening(residuals, 0.0)), (5, 3))
     windows = residuals.reshape(-1, 5, 3).astype(np.float32)
     assert scorer.step_many(np.zeros_like(windows), windows)[0].mean() == pytest.approx(1, rel=1e-4)
 
@@ -91,7 +91,7 @@ def test_score_is_the_mean_squared_mahalanobis_distance_in_each_channel() -> Non
     residuals = (rng.normal(0, 1, (2000, 3)) @ rng.normal(0, 1, (3, 3))).astype(np.float32).astype(np.float64)
     spread = np.sqrt((residuals**2).mean(axis=0))
     covariance = 0.7 * residuals.T @ residuals / len(residuals) + 0.3 * np.diag(spread**2)
-    scorer = Scorer(Score("mahalanobis", 4, whitening=fit_whitening(residuals, 0.3)), 8, 3)
+    scorer = Scorer(Score("mahalanobis", 4, whitening=fit_whitening(residuals, 0.3)), (8, 3))
     windows = residuals.reshape(-1, 8, 3).astype(np.float32)
     scores, contributions = scorer.step_many(np.zeros_like(windows), windows)
     last = windows[:, 4:].astype(np.float64)
@@ -104,7 +104,7 @@ def test_each_whitened_residual_belongs_to_its_channel() -> None:
     """A fault in one channel contributes most there, however correlated the channels are."""
     rng = np.random.default_rng(4)
     residuals = rng.normal(0, 1, (4000, 1)) + rng.normal(0, 0.3, (4000, 5))
-    scorer = Scorer(Score("mahalanobis", 1, whitening=fit_whitening(residuals, 0.1)), 2, 5)
+    scorer = Scorer(Score("mahalanobis", 1, whitening=fit_whitening(residuals, 0.1)), (2, 5))
     for channel in range(5):
         window = np.zeros((2, 5), np.float32)
         window[:, channel] = 4
