@@ -1,93 +1,20 @@
-"""`python -m benchmarks`: what the runtime costs above the bare engine, on this machine."""
+"""`python -m benchmarks [runtime | detection] ...`: what the runtime costs, and what the detectors are worth."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from importlib import import_module
 
-from benchmarks.reference_bundle import reference_bundle
-from benchmarks.runtime_cost import CASES
-from edge_runtime.engines import ENGINES, installed_engines
-
-TARGETS = {"update": ("above_us", 25.0), "update_many": ("above_us", 3.0)}
-"""The most a case may be above the bare engine, in microseconds a reading."""
-START_TARGETS = {"above_ms": 80.0, "above_mb": 8.0}
+COMMANDS = {"runtime": "benchmarks.runtime", "detection": "benchmarks.detection.command"}
+"""Each benchmark's module, whose `main(arguments) -> exit status` runs it. The first is the default."""
 
 
 def main() -> int:
-    """Run the cases, each in a fresh process; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--engine", metavar="NAME", action="append", choices=list(ENGINES), help="default: all installed"
-    )
-    parser.add_argument("--cache", metavar="DIR", default="runs/benchmarks", help="where the bundle measured is kept")
-    options = parser.parse_args()
-    print("T=32, C=4, LSTM(32) autoencoder, one thread; bare = set input, reset state, invoke, get output", flush=True)
-    bundle = reference_bundle(Path(options.cache)).resolve()
-    results: list[dict[str, Any]] = []
-    for case in CASES:
-        for engine in options.engine or installed_engines():
-            command = [sys.executable, "-m", "benchmarks.runtime_cost", case, str(bundle), engine]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-            results.append(json.loads(done.stdout))
-            print(_row(results[-1]), flush=True)
-    print(json.dumps({"benchmark": "runtime", "machine": _machine(), "commit": _commit(), "results": results}))
-    return 0
-
-
-def _row(result: dict[str, Any]) -> str:
-    head = f"{result['case']:20}  {result['engine']:7}"
-    if "above_us" in result:
-        _, most = TARGETS[result["case"]]
-        us, bare, above = result["us_p50"], result["bare_us_p50"], result["above_us"]
-        yardstick = result.get("plain_numpy_us_p50")
-        return (
-            f"{head}  {us:8.1f} us, bare {bare:8.1f} us: {us / bare:5.2f} x, {above:6.2f} us above "
-            f"(target {most:g}: {'met' if above <= most else 'MISSED'})"
-            + (f"; the four steps in plain numpy: {yardstick:.1f} us" if yardstick else "")
-        )
-    parts = []
-    for unit, ours, bare, above in (
-        ("ms", "ms", "bare_ms", "above_ms"),
-        ("MB", "peak_mb", "bare_peak_mb", "above_mb"),
-    ):
-        most = START_TARGETS[above]
-        verdict = "met" if result[above] <= most else "MISSED"
-        parts.append(
-            f"{result[ours]:.1f} {unit}, bare {result[bare]:.1f}: {result[ours] / result[bare]:.2f} x, "
-            f"{result[above]:.1f} above (target {most:g}: {verdict})"
-        )
-    return f"{head}  {'; '.join(parts)}"
-
-
-def _machine() -> str:
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
-    packages = []
-    for package in ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime"):
-        try:
-            packages.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return (
-        f"{model}, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {', '.join(packages)}"
-    )
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    """Run the benchmark that the first argument names; returns the exit status."""
+    arguments = sys.argv[1:]
+    name = arguments.pop(0) if arguments and arguments[0] in COMMANDS else next(iter(COMMANDS))
+    status: int = import_module(COMMANDS[name]).main(arguments)
+    return status
 
 
 if __name__ == "__main__":
