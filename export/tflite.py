@@ -14,13 +14,15 @@ ALLOWED = frozenset(
     (
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
         "FULLY_CONNECTED",
+        "CONV_2D",
+        "ADD",
         "RESHAPE",
         "STRIDED_SLICE",
         "TILE",
         "DEQUANTIZE",
     )
 )
-"""The operators a graph may hold: the fused kernel, dense layers, and what moves data between them."""
+"""The operators a graph may hold: the fused kernel, dense and convolutional layers, and what moves data between them."""
 
 
 def convert(twin: Any, shape: tuple[int, int], *, int8_weights: bool = False) -> bytes:

@@ -30,7 +30,7 @@ from edge_runtime.schema import decode, encode
 from training.config import Config, parse_config
 from training.extra import import_extra, import_keras
 from training.fit import Epoch
-from training.models import build
+from training.models import copy_model
 from training.replace_directory import replace_directory
 from training.report import plot_loss
 
@@ -151,9 +151,7 @@ class Run:
     def load_twin(self) -> Any:
         """The same layers and weights in `tf_keras`, from which TensorFlow Lite converts. Raises as `load_model`."""
         tf_keras = import_extra("tf_keras", "loading a trained model's twin")
-        twin = build(self.config.model, *self.manifest.window_shape, tf_keras)
-        twin.set_weights(self.load_model().get_weights())
-        return twin
+        return copy_model(self.config.model, self.load_model(), tf_keras)
 
 
 def write_run(
