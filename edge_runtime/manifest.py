@@ -108,7 +108,7 @@ class Manifest:
     name: str
     """What the detector is called."""
     family: str
-    """The model family: lstm_autoencoder, dense_autoencoder."""
+    """The model family: lstm_autoencoder, lstm_forecaster, dense_autoencoder, conv_autoencoder or linear_autoencoder."""
     parameters: int
     """How many trained numbers the model has."""
     time_column: str

@@ -13,7 +13,7 @@ OPSET = 17
 
 ALLOWED = frozenset(
     (
-        "Add", "Cast", "Concat", "Constant", "Expand", "Gather", "Gemm", "Identity", "LSTM", "MatMul", "Mul", "ReduceProd",
+        "Add", "Cast", "Concat", "Constant", "Conv", "Expand", "Gather", "Gemm", "Identity", "LSTM", "MatMul", "Mul", "ReduceProd",
         "Relu", "Reshape", "Shape", "Slice", "Squeeze", "Tanh", "Tile", "Transpose", "Unsqueeze",
     )
 )  # fmt: skip

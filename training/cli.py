@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.errors import RunError
 from training.extra import import_keras, quiet_tensorflow, require_extra
+from training.fit import has_epochs
 from training.flow import Plan, carry_out, plan
 from training.progress import show_progress
 from training.run_directory import Run
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="anomalite train",
-        description="Train an autoencoder on normal readings and fit the threshold to held-out ones.",
+        description="Train a model on normal readings and fit the threshold to held-out ones.",
         epilog=EXAMPLE,
     )
     parser.add_argument("config", metavar="CONFIG.toml", help="which readings, which model, which threshold")
@@ -48,14 +49,16 @@ def _carry_out(planned: Plan) -> Run:
     _say("starting TensorFlow")
     with quiet_tensorflow():
         import_keras()
-    with show_progress(planned.config.fit.epochs) as progress:
+    with show_progress(planned.config.fit.epochs if has_epochs(planned.config.model) else 1) as progress:
         return carry_out(planned, progress)
 
 
 def describe(run: Run) -> list[str]:
     """What was trained, in lines for people."""
     record, manifest = run.record, run.manifest
-    epochs = f"{len(record.history)} epochs in {record.seconds:.1f} s, kept epoch {record.best_epoch}"
+    epochs = f"in closed form in {record.seconds:.1f} s"
+    if has_epochs(run.config.model):
+        epochs = f"{len(record.history)} epochs in {record.seconds:.1f} s, kept epoch {record.best_epoch}"
     threshold = manifest.threshold
     rows = [
         ("model", f"{manifest.family}, {record.parameters} parameters"),

@@ -16,6 +16,34 @@ from typing import Literal
 from edge_runtime.errors import InputError
 from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Sampling, Score, Window
 from edge_runtime.schema import decode
+from training.families import (
+    ConvAutoencoder,
+    DenseAutoencoder,
+    LinearAutoencoder,
+    LSTMAutoencoder,
+    LSTMForecaster,
+    Model,
+    check_positive,
+)
+
+__all__ = [
+    "Config",
+    "ConvAutoencoder",
+    "Data",
+    "DenseAutoencoder",
+    "Exclusion",
+    "Fit",
+    "LSTMAutoencoder",
+    "LSTMForecaster",
+    "LinearAutoencoder",
+    "Model",
+    "ScalingRule",
+    "Shares",
+    "ThresholdRule",
+    "load_config",
+    "parse_config",
+    "read_config",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +111,6 @@ class ScalingRule:
 
 
 @dataclass(frozen=True, slots=True)
-class LSTMAutoencoder:
-    """Reads the window step by step into one state and writes it out again from there (Malhotra et al. 2016)."""
-
-    family: Literal["lstm_autoencoder"]
-    layers: int = 1
-    """LSTM layers in the encoder, and as many in the decoder."""
-    units: int = 32
-    """Units of each LSTM layer."""
-    latent: int | None = None
-    """Size of a linear layer between encoder and decoder; None leaves it out."""
-
-    def __post_init__(self) -> None:
-        for name, number in (("layers", self.layers), ("units", self.units), ("latent", self.latent)):
-            _check_positive(name, 1 if number is None else number)
-
-
-@dataclass(frozen=True, slots=True)
-class DenseAutoencoder:
-    """Squeezes the whole window at once through a few numbers and unfolds it again."""
-
-    family: Literal["dense_autoencoder"]
-    hidden: tuple[int, ...] = (64,)
-    """Units of the layers before the latent one; after it they come in reverse."""
-    latent: int = 8
-    """How many numbers are left of a window."""
-
-    def __post_init__(self) -> None:
-        for name, number in (*(("hidden", units) for units in self.hidden), ("latent", self.latent)):
-            _check_positive(name, number)
-
-
-Model = LSTMAutoencoder | DenseAutoencoder
-"""The model families, told apart by `family`; `models.py` builds them."""
-
-
-@dataclass(frozen=True, slots=True)
 class Fit:
     """How the weights are fitted."""
 
@@ -134,7 +126,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "stride"):
-            _check_positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if not 0 < self.learning_rate < 1:
             raise ValueError(f"expected a learning_rate between 0 and 1, got {self.learning_rate:g}")
 
@@ -182,8 +174,15 @@ class Config:
             raise ValueError(f"expected a name of letters, digits, '.', '_' and '-', got {self.name!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"expected a seed from 0 to {2**32 - 1}, got {self.seed}")
-        if self.score.last is not None and self.score.last > self.window.length:
-            raise ValueError(f"expected score.last of at most {self.window.length} (the window), got {self.score.last}")
+        estimated, what = self.window.length, "the window"
+        if isinstance(self.model, LSTMForecaster):
+            if not self.model.horizon < self.window.length:
+                raise ValueError(
+                    f"expected model.horizon below {self.window.length} (the window), got {self.model.horizon}"
+                )
+            estimated, what = self.model.horizon, "model.horizon"
+        if self.score.last is not None and self.score.last > estimated:
+            raise ValueError(f"expected score.last of at most {estimated} ({what}), got {self.score.last}")
         if self.channels is not None:
             names = [channel.name for channel in self.channels]
             if not names or len(set(names)) != len(names) or self.data.time_column in names:
@@ -215,8 +214,3 @@ def parse_config(text: bytes, source: str) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as fault:
         raise InputError(f"{source}: expected TOML, got: {fault}") from None
     return decode(Config, data, source)
-
-
-def _check_positive(name: str, number: int) -> None:
-    if number < 1:
-        raise ValueError(f"expected {name} of at least 1, got {number}")

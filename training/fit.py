@@ -1,10 +1,14 @@
-"""Fitting the weights: seed, build, compile, fit, keep the best epoch."""
+"""Fitting the weights: seed, build, compile, fit, keep the best epoch.
+
+A linear model has no epochs: its weights are computed (`linear.py`), and so are those of the linear part of a model that has
+one, before the rest is fitted to what it leaves.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import TrainingError
-from training.config import Fit, Model
+from training.config import Fit
 from training.extra import import_extra, import_keras
-from training.models import build
+from training.families import LinearAutoencoder, LSTMForecaster, Model
+from training.linear import Affine, principal_components, reconstruction, regression
+from training.models import build, copy_model, linear_part
 
 MOST_STEPS_A_CALL = 50
 """Batches in one call of TensorFlow: fewer calls are a third faster here, many would make the progress stand still."""
+HELD_OUT_BATCH = 256
+"""Windows in one step of computing a loss."""
+
+Windows = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The losses after one pass over the fit windows: mean squared errors in scaled units."""
+    """The losses after one pass over the fit windows: mean squared errors in scaled units. A closed form has one such pass."""
 
     loss: float
     """On the fit windows, averaged while the weights were changing."""
@@ -54,25 +64,82 @@ def fit(
     spec: Model,
     settings: Fit,
     seed: int,
-    windows: npt.NDArray[np.float32],
-    held_out: npt.NDArray[np.float32],
+    windows: Windows,
+    held_out: Windows,
     *,
-    weights: Sequence[npt.NDArray[np.float32]] | None = None,
+    start: Any | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Fit a new model to reconstruct `windows` (B, T, C), scaled; `held_out` (B', T, C) says when to stop.
+    """Fit a new model to estimate the last K readings of `windows` (B, T, F), scaled; `held_out` (B', T, F) says when to stop.
 
-    `weights` are where it starts, from an earlier run (None: random ones). The same seed, windows and machine give the same
+    `start` is the Keras model of an earlier run with the same `spec`, whose weights to go on from (None: random ones); a linear
+    autoencoder is computed anew. The same seed, windows and machine give the same
     weights to the last bit; for that TensorFlow's deterministic operations are switched on for the process, which on a CPU
-    costs nothing measurable. Raises `TrainingError` if the loss is no longer finite.
+    costs nothing measurable. Raises `TrainingError` if the loss is no longer finite, or if nothing varies.
     """
     keras = import_keras()
     keras.utils.set_random_seed(seed)
     import_extra("tensorflow", "anomalite train").config.experimental.enable_op_determinism()
 
-    model = build(spec, windows.shape[1], windows.shape[2], keras)
-    if weights is not None:
-        model.set_weights(weights)
+    started = time.perf_counter()
+    if start is None or not has_epochs(spec):
+        model = _start(spec, windows, held_out, keras)
+    else:
+        model = copy_model(spec, start, keras)
+    for name in linear_part(spec):
+        model.get_layer(name).trainable = False
+    if has_epochs(spec):
+        history = _fit_epochs(model, settings, windows, held_out, progress, keras)
+    else:
+        history = (Epoch(_loss(model, windows), _loss(model, held_out)),)
+        if progress is not None:
+            progress(1, history[0])
+    return Fitted(model, history, time.perf_counter() - started)
+
+
+def has_epochs(spec: Model) -> bool:
+    """Whether the family is fitted step by step, not computed at once."""
+    return not isinstance(spec, LinearAutoencoder)
+
+
+def _start(spec: Model, windows: Windows, held_out: Windows, keras: Any) -> Any:
+    """A new model: random weights but for the linear part, which is computed."""
+    layers = linear_part(spec)
+    weights = _linear_weights(spec, windows, held_out) if layers else ()
+    components = weights[0][0].shape[1] if weights else 1
+    model = build(spec, windows.shape[1], windows.shape[2], keras, components)
+    for name, affine in zip(layers, weights, strict=True):
+        model.get_layer(name).set_weights(affine)
+    return model
+
+
+def _linear_weights(spec: Model, windows: Windows, held_out: Windows) -> tuple[Affine, ...]:
+    if isinstance(spec, LSTMForecaster):
+        end = -spec.horizon
+        return (regression(windows[:, :end], windows[:, end:], held_out[:, :end], held_out[:, end:]),)
+    linear = spec if isinstance(spec, LinearAutoencoder) else LinearAutoencoder("linear_autoencoder")
+    if linear.components is None:
+        found = principal_components(windows, variance=linear.kept_variance)
+    else:
+        found = principal_components(windows, most=linear.components)
+    return reconstruction(found, whiten=linear.whiten)
+
+
+def _loss(model: Any, windows: Windows) -> float:
+    """The mean squared error of a model's estimates."""
+    estimated = model.output_shape[1]
+    total, numbers = 0.0, 0
+    for first in range(0, len(windows), HELD_OUT_BATCH):
+        part = windows[first : first + HELD_OUT_BATCH]
+        error = (model.predict_on_batch(part) - part[:, -estimated:]).astype(np.float64)
+        total, numbers = total + float(np.sum(error**2)), numbers + error.size
+    return total / numbers
+
+
+def _fit_epochs(
+    model: Any, settings: Fit, windows: Windows, held_out: Windows, progress: Progress | None, keras: Any
+) -> tuple[Epoch, ...]:
+    """Fit the model's trainable weights, keep the best epoch's, and return the losses."""
     model.compile(
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         loss="mse",
@@ -94,16 +161,16 @@ def fit(
             progress(number + 1, epoch)
 
     stop_early = keras.callbacks.EarlyStopping("val_loss", patience=settings.patience, restore_best_weights=True)
-    started = time.perf_counter()
+    estimated = model.output_shape[1]
     model.fit(
         windows,
-        windows,
+        windows[:, -estimated:],
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         shuffle=True,
-        validation_data=(held_out, held_out),
-        validation_batch_size=256,
+        validation_data=(held_out, held_out[:, -estimated:]),
+        validation_batch_size=HELD_OUT_BATCH,
         callbacks=[stop_early, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
         verbose=0,
     )
-    return Fitted(model, tuple(history), time.perf_counter() - started)
+    return tuple(history)

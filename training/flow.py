@@ -22,6 +22,7 @@ from training.calibrate import Calibration, calibrate
 from training.config import Config, parse_config, read_config
 from training.data import NormalData, Part, longest_stream, prepare_data, read_files
 from training.fit import Fitted, Progress, fit
+from training.models import estimates
 from training.replace_directory import check_target
 from training.run_directory import (
     FORMAT,
@@ -100,7 +101,7 @@ def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
         config.seed,
         parts["fit"].windows,
         parts["early_stopping"].windows,
-        weights=None if plan.earlier is None else plan.earlier.load_model().get_weights(),
+        start=None if plan.earlier is None else plan.earlier.load_model(),
         progress=progress,
     )
     calibration = calibrate(fitted.model, parts["calibration"].windows, config.score, config.threshold)
@@ -193,6 +194,7 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
                 "held_out_loss": best.held_out_loss,
             },
         ),
+        estimates=estimates(config.model),
     )
 
 

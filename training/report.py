@@ -19,8 +19,9 @@ def plot_loss(history: Sequence[Epoch], path: str | Path) -> None:
     best = held_out.index(min(held_out))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(epochs, [epoch.loss for epoch in history], label="fit windows")
-    axes.plot(epochs, held_out, label="early-stopping windows")
+    marker = "" if len(history) > 1 else "o"  # a line through one point, as a closed form leaves it, is nothing to see
+    axes.plot(epochs, [epoch.loss for epoch in history], marker=marker, label="fit windows")
+    axes.plot(epochs, held_out, marker=marker, label="early-stopping windows")
     axes.plot(best + 1, held_out[best], "o", color="black", label=f"kept: epoch {best + 1}, {held_out[best]:.3g}")
     losses = [*held_out, *(epoch.loss for epoch in history)]
     is_wide = min(losses) > 0 and max(losses) > 10 * min(losses)

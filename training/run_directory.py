@@ -30,7 +30,7 @@ from edge_runtime.schema import decode, encode
 from training.config import Config, parse_config
 from training.extra import import_extra, import_keras
 from training.fit import Epoch
-from training.models import build
+from training.models import copy_model
 from training.replace_directory import replace_directory
 from training.report import plot_loss
 
@@ -148,12 +148,10 @@ class Run:
         except (OSError, ValueError, TypeError) as fault:
             raise RunError(f"{self.path / MODEL}: cannot be loaded with Keras {keras.__version__}: {fault}") from None
 
-    def load_twin(self) -> Any:
-        """The same layers and weights in `tf_keras`, from which TensorFlow Lite converts. Raises as `load_model`."""
+    def load_twin(self, model: Any = None) -> Any:
+        """The layers and weights of `model` (None: loads it) in `tf_keras`, from which TensorFlow Lite converts; raises as `load_model`."""
         tf_keras = import_extra("tf_keras", "loading a trained model's twin")
-        twin = build(self.config.model, *self.manifest.window_shape, tf_keras)
-        twin.set_weights(self.load_model().get_weights())
-        return twin
+        return copy_model(self.config.model, self.load_model() if model is None else model, tf_keras)
 
 
 def write_run(

@@ -1,7 +1,8 @@
 """The numpy engine: plain array code, for boards where no inference engine has a wheel.
 
 A model is an npz file: one member `layers` (JSON text: what each layer is, decoded strictly) and the weights
-`<layer>.kernel`, `<layer>.recurrent`, `<layer>.bias`, float32, as Keras lays them out (gates i, f, g, o).
+`<layer>.kernel`, `<layer>.recurrent`, `<layer>.bias`, float32, as Keras lays them out (gates i, f, g, o). What the layers
+compute is in `numpy_layers.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_runtime.engines import check_shape
+from edge_runtime.engines.numpy_layers import Array, conv, crop, dense, lstm, total
 from edge_runtime.errors import EngineError
 from edge_runtime.schema import decode
 
-Array = npt.NDArray[np.float32]
+Activation = Literal["linear", "relu", "tanh"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,33 @@ class DenseLayer:
 
     kind: Literal["dense"]
     name: str
-    activation: Literal["linear", "relu", "tanh"]
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class ConvLayer:
+    """A convolution over the steps, padded with zeros at both ends: (B, S, F) -> (B, ceil(S / stride), filters)."""
+
+    kind: Literal["conv"]
+    name: str
+    stride: int
+    activation: Activation
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"expected a stride of at least 1, got {self.stride}")
+
+
+@dataclass(frozen=True)
+class CropLayer:
+    """Leaves out the last steps: (B, S, F) -> (B, S - end, F)."""
+
+    kind: Literal["crop"]
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.end < 1:
+            raise ValueError(f"expected an end of at least 1, got {self.end}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +84,15 @@ class ReshapeLayer:
     shape: tuple[int, ...]
 
 
-Layer = LSTMLayer | DenseLayer | RepeatLayer | ReshapeLayer
+@dataclass(frozen=True)
+class SumLayer:
+    """Hands its input to each branch and adds up what they answer."""
+
+    kind: Literal["sum"]
+    branches: tuple[tuple[Layer, ...], ...]
+
+
+Layer = LSTMLayer | DenseLayer | ConvLayer | CropLayer | RepeatLayer | ReshapeLayer | SumLayer
 
 
 @dataclass(frozen=True)
@@ -82,7 +117,7 @@ class NumpyEngine:
         if not program.layers:
             raise EngineError("numpy: expected a model with layers, got none")
         try:
-            self._steps = [_step(layer, weights) for layer in program.layers]
+            self._steps = _chain(program.layers, weights)
             got = self.run(np.zeros((1, *shape), np.float32)).shape
         except (ValueError, IndexError, MemoryError) as fault:
             raise EngineError(f"numpy: the weights do not fit each other: {fault}") from None
@@ -111,15 +146,25 @@ def open_model(model: bytes, shape: tuple[int, int], output_shape: tuple[int, in
     return NumpyEngine(program, members, shape, output_shape)
 
 
+def _chain(layers: tuple[Layer, ...], weights: dict[str, Array]) -> list[Callable[[Array], Array]]:
+    return [_step(layer, weights) for layer in layers]
+
+
 def _step(layer: Layer, weights: dict[str, Array]) -> Callable[[Array], Array]:
     if isinstance(layer, RepeatLayer):
         return lambda values: np.repeat(values[:, None], layer.steps, axis=1)
     if isinstance(layer, ReshapeLayer):
         return lambda values: values.reshape(len(values), *layer.shape)
+    if isinstance(layer, CropLayer):
+        return crop(layer.end)
+    if isinstance(layer, SumLayer):
+        return total([_chain(branch, weights) for branch in layer.branches])
+    kernel, bias = _weight(weights, layer.name, "kernel"), _weight(weights, layer.name, "bias")
     if isinstance(layer, DenseLayer):
-        return _dense(_weight(weights, layer.name, "kernel"), _weight(weights, layer.name, "bias"), layer.activation)
-    kernel, recurrent, bias = (_weight(weights, layer.name, part) for part in ("kernel", "recurrent", "bias"))
-    return _lstm(kernel, recurrent, bias, layer.sequences)
+        return dense(kernel, bias, layer.activation)
+    if isinstance(layer, ConvLayer):
+        return conv(kernel, bias, layer.stride, layer.activation)
+    return lstm(kernel, _weight(weights, layer.name, "recurrent"), bias, layer.sequences)
 
 
 def _weight(weights: dict[str, Array], layer: str, part: str) -> Array:
@@ -127,50 +172,3 @@ def _weight(weights: dict[str, Array], layer: str, part: str) -> Array:
     if name not in weights or weights[name].dtype != np.float32:
         raise EngineError(f"numpy: expected a float32 weight {name!r} in the model, found none")
     return weights[name]
-
-
-def _dense(kernel: Array, bias: Array, activation: str) -> Callable[[Array], Array]:
-    def run(values: Array) -> Array:
-        outputs: Array = values @ kernel
-        outputs += bias
-        if activation == "relu":
-            np.maximum(outputs, 0, out=outputs)
-        elif activation == "tanh":
-            np.tanh(outputs, out=outputs)
-        return outputs
-
-    return run
-
-
-def _lstm(kernel: Array, recurrent: Array, bias: Array, sequences: bool) -> Callable[[Array], Array]:
-    units = recurrent.shape[0]
-    if kernel.shape[1] != 4 * units or recurrent.shape[1] != 4 * units or bias.shape != (4 * units,):
-        raise EngineError(
-            f"numpy: expected LSTM weights (F, {4 * units}), ({units}, {4 * units}) and ({4 * units},), "
-            f"got {kernel.shape}, {recurrent.shape} and {bias.shape}"
-        )
-    # Gates in the order i, f, o, g, so that one tanh serves all four: sigmoid(x) = (1 + tanh(x / 2)) / 2.
-    order = np.r_[0 : 2 * units, 3 * units : 4 * units, 2 * units : 3 * units]
-    halves = np.repeat(np.array([0.5, 1.0], np.float32), [3 * units, units])
-    kernel, recurrent, bias = kernel[:, order] * halves, recurrent[:, order] * halves, bias[order] * halves
-
-    def run(values: Array) -> Array:
-        projected = np.ascontiguousarray((values @ kernel + bias).swapaxes(0, 1))  # (T, B, 4H)
-        outputs = np.empty((len(projected), len(values), units), np.float32)
-        hidden = np.zeros((len(values), units), np.float32)
-        cell, product = np.zeros_like(hidden), np.empty_like(hidden)
-        gates = np.empty((len(values), 4 * units), np.float32)
-        sigmoids = gates[:, : 3 * units]
-        enters, keeps, shows, candidate = (gates[:, i * units : (i + 1) * units] for i in range(4))
-        for step, inputs in enumerate(projected):
-            np.matmul(hidden, recurrent, out=gates)
-            gates += inputs
-            np.tanh(gates, out=gates)
-            sigmoids *= 0.5
-            sigmoids += 0.5
-            cell *= keeps
-            cell += np.multiply(enters, candidate, out=product)
-            hidden = np.multiply(shows, np.tanh(cell, out=product), out=outputs[step])
-        return outputs.swapaxes(0, 1) if sequences else hidden
-
-    return run

@@ -1,0 +1,135 @@
+"""The model families: what a user writes under `[model]`; `models.py` builds them.
+
+A family is one class here, told apart by `family`, and one builder there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class LSTMAutoencoder:
+    """Reads the window step by step into one state and writes it out again from there (Malhotra et al. 2016)."""
+
+    family: Literal["lstm_autoencoder"]
+    layers: int = 1
+    """LSTM layers in the encoder, and as many in the decoder."""
+    units: int = 32
+    """Units of each LSTM layer."""
+    latent: int | None = None
+    """Size of a linear layer between encoder and decoder; None leaves it out."""
+    dropout: float = 0.0
+    """Share of each LSTM layer's outputs that is left out at random in every step of training."""
+    skip: bool = False
+    """Add the reconstruction from principal components, fitted first and then left alone: the LSTM learns what it leaves."""
+
+    def __post_init__(self) -> None:
+        for name, number in (("layers", self.layers), ("units", self.units), ("latent", self.latent)):
+            check_positive(name, 1 if number is None else number)
+        _check_share("dropout", self.dropout)
+
+
+@dataclass(frozen=True, slots=True)
+class LSTMForecaster:
+    """Reads the window but for its last readings and predicts those; the error is the residual (Malhotra et al. 2015)."""
+
+    family: Literal["lstm_forecaster"]
+    layers: int = 1
+    """LSTM layers."""
+    units: int = 32
+    """Units of each LSTM layer."""
+    dropout: float = 0.0
+    """Share of each LSTM layer's outputs that is left out at random in every step of training."""
+    horizon: int = 1
+    """How many of the window's last readings are predicted, all from those before."""
+    skip: bool = False
+    """Add the prediction of a ridge regression, fitted first and then left alone: the LSTM learns what it leaves."""
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "units", "horizon"):
+            check_positive(name, getattr(self, name))
+        _check_share("dropout", self.dropout)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseAutoencoder:
+    """Squeezes the whole window at once through a few numbers and unfolds it again."""
+
+    family: Literal["dense_autoencoder"]
+    hidden: tuple[int, ...] = (64,)
+    """Units of the layers before the latent one; after it they come in reverse."""
+    latent: int = 8
+    """How many numbers are left of a window."""
+
+    def __post_init__(self) -> None:
+        for name, number in (*(("hidden", units) for units in self.hidden), ("latent", self.latent)):
+            check_positive(name, number)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvAutoencoder:
+    """Squeezes the window through convolutions over time, each of which halves its length, and unfolds it again."""
+
+    family: Literal["conv_autoencoder"]
+    filters: tuple[int, ...] = (32, 16)
+    """Of each convolution of the encoder; the decoder has them in reverse."""
+    kernel: int = 5
+    """How many steps a convolution reaches over."""
+    latent: int = 8
+    """How many numbers are left of a window."""
+
+    def __post_init__(self) -> None:
+        numbers = (
+            *(("filters", filters) for filters in self.filters),
+            ("kernel", self.kernel),
+            ("latent", self.latent),
+        )
+        for name, number in numbers:
+            check_positive(name, number)
+        if not self.filters:
+            raise ValueError("expected filters of one or more convolutions, got none")
+
+
+@dataclass(frozen=True, slots=True)
+class LinearAutoencoder:
+    """Principal components of the whole window, in closed form; see `linear.py`."""
+
+    family: Literal["linear_autoencoder"]
+    variance: float | None = None
+    """Keep the fewest components that hold this share of the fit windows' variance; None: 0.8, unless `components` says."""
+    components: int | None = None
+    """Keep so many components instead, or as many as the fit windows have."""
+    whiten: bool = False
+    """Weigh the distance inside the space of the components into the residual: its square is then that of a Mahalanobis distance."""
+
+    def __post_init__(self) -> None:
+        if self.variance is not None and self.components is not None:
+            raise ValueError("expected variance or components, got both")
+        if not 0 < self.kept_variance < 1:
+            raise ValueError(f"expected a variance above 0 and below 1, got {self.kept_variance:g}")
+        check_positive("components", 1 if self.components is None else self.components)
+
+    @property
+    def kept_variance(self) -> float:
+        """The share of the variance to keep, where `components` does not say."""
+        return KEPT_VARIANCE if self.variance is None else self.variance
+
+
+KEPT_VARIANCE = 0.8
+"""The share of the fit windows' variance that principal components keep unless told otherwise."""
+
+Model = LSTMAutoencoder | LSTMForecaster | DenseAutoencoder | ConvAutoencoder | LinearAutoencoder
+"""The model families, told apart by `family`."""
+
+
+def check_positive(name: str, number: int) -> None:
+    """Raise `ValueError` for a count below 1."""
+    if number < 1:
+        raise ValueError(f"expected {name} of at least 1, got {number}")
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 <= share < 1:
+        raise ValueError(f"expected a {name} of at least 0 and below 1, got {share:g}")
