@@ -12,7 +12,8 @@ from edge_runtime.detector import Detector
 from edge_runtime.manifest import AlarmPolicy, Manifest
 from edge_runtime.readings import GAP, Verdicts
 from edge_runtime.score import Scorer
-from edge_runtime.threshold import fit_percentile
+from edge_runtime.threshold import fit_threshold
+from edge_runtime.threshold_rules import PercentileRule
 
 
 class ZeroEngine:
@@ -35,7 +36,8 @@ def zero_detector(manifest: Manifest, normal_windows: npt.NDArray[np.float32]) -
     """
     scorer = Scorer(manifest.score, manifest.output_shape)
     scores, _ = scorer.step_many(np.zeros_like(normal_windows), normal_windows)
-    threshold = fit_percentile(scores, manifest.threshold.percentile, manifest.threshold.factor)
+    rule = PercentileRule("percentile", manifest.threshold.percentile, manifest.threshold.factor)
+    threshold = fit_threshold(rule, [scores], len(scores) * manifest.sampling.period_s / 86_400, manifest.alarm)
     return Detector(replace(manifest, threshold=threshold), ZeroEngine(), engine_name="zero")
 
 

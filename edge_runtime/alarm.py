@@ -22,6 +22,7 @@ class Alarm:
 
     def __init__(self, policy: AlarmPolicy, threshold: float, machines: int) -> None:
         self._k, self._n, self._mask = policy.k, policy.n, (1 << policy.n) - 1
+        self._policy = policy
         self._enter, self._exit = policy.enter * threshold, policy.exit * threshold
         self._cooldown = round(min(policy.cooldown_s, LONGEST) * 1e6)
         self._history = np.zeros(machines, np.int64)  # one bit a score, the newest lowest: above the enter level?
@@ -44,20 +45,28 @@ class Alarm:
         """`QUIET` or `ACTIVE` for readings without a score, (...)."""
         return read(self._is_active, machine) * ACTIVE
 
-    def step(self, machine: Machines, score: float | npt.NDArray[np.float64], time: int | npt.NDArray[np.int64]) -> Any:
+    def step(
+        self,
+        machine: Machines,
+        score: float | npt.NDArray[np.float64],
+        time: int | npt.NDArray[np.int64],
+        threshold: float | npt.NDArray[np.float64] | None = None,
+    ) -> Any:
         """Take one score of each machine (...), at `time` (...) in microseconds; returns the alarm's state (...).
 
-        The same arithmetic serves arrays and, for one machine, plain Python numbers, which are much faster than numpy's.
+        `threshold` (...) is the one that judges these scores, where it is not always the same. The same arithmetic serves arrays and, for one machine, plain Python numbers, which are much faster than numpy's.
         """
         # Any: each name below is a number for one machine and an array for several.
         history: Any = read(self._history, machine)
         was_active: Any = read(self._is_active, machine)
-        is_above: Any = score > self._enter
+        enter: Any = self._enter if threshold is None else self._policy.enter * threshold
+        is_above: Any = score > enter
         if not holds_anywhere(is_above | was_active | (history != 0)):
             return was_active * ACTIVE  # all is quiet, and the state says so already
         quiet_until: Any = read(self._quiet_until, machine)
         hits = read(self._hits, machine) + is_above - (history >> (self._n - 1) & 1)
-        calm = (read(self._calm, machine) + 1) * (score < self._exit)
+        exit_level: Any = self._exit if threshold is None else self._policy.exit * threshold
+        calm = (read(self._calm, machine) + 1) * (score < exit_level)
         raises = is_above & (hits >= self._k) & (was_active == 0) & (time >= quiet_until)
         clears = was_active & (calm >= self._n)
 

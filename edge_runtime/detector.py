@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.adapt import adaptive, levels_of
 from edge_runtime.alarm import Alarm
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import ENGINES, Engine, installed_engines, open_engine
@@ -101,6 +102,7 @@ class Detector:
         self._names = manifest.input_names
         self._plain_numbers = [float] * len(self._channels)
         self._threshold = manifest.threshold.value
+        self._adaptive = adaptive(manifest.threshold, machines)
         self._scorer = Scorer(manifest.score, manifest.output_shape)
         self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
@@ -126,14 +128,19 @@ class Detector:
         label = None if self.machines == 1 else machine
         if window is None:
             alarm = int(self._alarm.state(machine))
-            return build_verdict(time, label, status, np.nan, self._threshold, alarm, self._names, ())
+            threshold = self._threshold if self._adaptive is None else self._adaptive.levels(machine)
+            return build_verdict(time, label, status, np.nan, threshold, alarm, self._names, ())
         score, contributions = self._scorer.step(self.engine.run(window[None])[0], window)
         if not score < np.inf:
             raise self._broken_engine(score)
         if not self._smooth.is_off:
             score, contributions = self._smooth.step(machine, contributions)
-        alarm = int(self._alarm.step(machine, score, time))
-        return build_verdict(time, label, status, score, self._threshold, alarm, self._names, contributions)
+        if self._adaptive is None:
+            alarm = int(self._alarm.step(machine, score, time))
+            return build_verdict(time, label, status, score, self._threshold, alarm, self._names, contributions)
+        threshold = self._adaptive.step(machine, score)
+        alarm = int(self._alarm.step(machine, score, time, threshold))
+        return build_verdict(time, label, status, score, threshold, alarm, self._names, contributions)
 
     def update_many(self, ids: npt.ArrayLike, values: npt.ArrayLike, times: Any) -> Verdicts:
         """Take one reading each of B machines and answer them in the order given.
@@ -165,6 +172,8 @@ class Detector:
         self._alarm.restart(machines[restarted])
         verdicts.status_codes[rows] = status
         verdicts.alarm_codes[rows] = self._alarm.state(machines)
+        if self._adaptive is not None:
+            verdicts.thresholds[rows] = self._adaptive.levels(machines)
         due = status == SCORED
         if not due.any():
             return
@@ -175,7 +184,8 @@ class Detector:
         scored = np.arange(len(verdicts))[rows][due]
         verdicts.scores[scored] = scores
         verdicts.contributions[scored] = contributions
-        verdicts.alarm_codes[scored] = self._alarm.step(machines[due], scores, times[due])
+        threshold = None if self._adaptive is None else self._adaptive.step(machines[due], scores)
+        verdicts.alarm_codes[scored] = self._alarm.step(machines[due], scores, times[due], threshold)
 
     def score(self, values: npt.ArrayLike, times: Any) -> Verdicts:
         """Score a table of readings of one machine.
@@ -209,14 +219,18 @@ class Detector:
         flush()
         if not self._smooth.is_off:
             _smooth_rows(self.manifest.score.smoothing, verdicts, restarts)
+        if self._adaptive is not None:
+            verdicts.thresholds[:] = levels_of(self.manifest.threshold, verdicts.scores)
         _run_alarm(alarm, verdicts, set(restarts))
         return verdicts
 
     def reset(self, machine: int | None = None) -> None:
-        """Forget the readings and the alarm of one machine, or of all."""
+        """Forget the readings and the alarm of one machine, or of all, and what its threshold learned."""
         which = slice(None) if machine is None else int(self._check_machines([machine])[0])
         self._preparation.reset(which)
         self._smooth.restart(which)
+        if self._adaptive is not None:
+            self._adaptive.reset(which)
         self._alarm.reset(which)
 
     def close(self) -> None:
@@ -319,8 +333,9 @@ def _smooth_rows(weight: float, verdicts: Verdicts, restarts: list[int]) -> None
 def _run_alarm(alarm: Alarm, verdicts: Verdicts, restarts: set[int]) -> None:
     """Take a table's scores in order of time and fill in the alarm's states."""
     times = verdicts.times.astype(np.int64).tolist()
-    rows = zip(verdicts.status_codes.tolist(), verdicts.scores.tolist(), times, strict=True)
-    for row, (status, score, time) in enumerate(rows):
+    thresholds = verdicts.thresholds.tolist()
+    rows = zip(verdicts.status_codes.tolist(), verdicts.scores.tolist(), times, thresholds, strict=True)
+    for row, (status, score, time, threshold) in enumerate(rows):
         if row in restarts:
             alarm.restart(0)
-        verdicts.alarm_codes[row] = alarm.step(0, score, time) if status == SCORED else alarm.state(0)
+        verdicts.alarm_codes[row] = alarm.step(0, score, time, threshold) if status == SCORED else alarm.state(0)

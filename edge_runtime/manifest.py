@@ -8,22 +8,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edge_runtime.manifest_decision import AlarmPolicy, Score, Threshold
+from edge_runtime.manifest_decision import AlarmPolicy, Score
 from edge_runtime.manifest_preparation import Channel, Cleaning, PreparationSections, Sampling, Scaling, Window
+from edge_runtime.manifest_threshold import (
+    BudgetThreshold,
+    FalseAlarms,
+    IQRThreshold,
+    MovingQuantileThreshold,
+    PercentileThreshold,
+    SigmaThreshold,
+    SpotThreshold,
+    TailThreshold,
+    Threshold,
+)
 
 __all__ = [
     "FORMAT",
     "AlarmPolicy",
+    "BudgetThreshold",
     "Channel",
     "Cleaning",
+    "FalseAlarms",
     "Golden",
+    "IQRThreshold",
     "Manifest",
+    "MovingQuantileThreshold",
     "ParityCheck",
+    "PercentileThreshold",
     "PreparationSections",
     "Provenance",
     "Sampling",
     "Scaling",
     "Score",
+    "SigmaThreshold",
+    "SpotThreshold",
+    "TailThreshold",
     "Threshold",
     "Variant",
     "Window",

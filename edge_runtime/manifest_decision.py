@@ -1,4 +1,4 @@
-"""The sections of a manifest that say how a model's output becomes a score, a decision and an alarm."""
+"""The sections of a manifest that say how a model's output becomes a score, and a decision an alarm."""
 
 from __future__ import annotations
 
@@ -36,24 +36,6 @@ def check_score(last: int | None, smoothing: float) -> None:
         raise ValueError(f"expected last of at least 1, got {last}")
     if not 0 < smoothing <= 1:
         raise ValueError(f"expected smoothing above 0 and at most 1, got {smoothing:g}")
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """The score above which a reading is anomalous, and the rule it came from."""
-
-    kind: Literal["percentile"]
-    """Percentile of held-out normal scores times a factor."""
-    percentile: float
-    """0 to 100."""
-    factor: float
-    """The percentile is multiplied by this."""
-    value: float
-    """The threshold itself, in units of the score."""
-
-    def __post_init__(self) -> None:
-        if not self.value > 0:
-            raise ValueError(f"expected a threshold above zero, got {self.value}")
 
 
 @dataclass(frozen=True)

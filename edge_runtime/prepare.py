@@ -70,17 +70,22 @@ class Preparation:
 
     def windows_of(
         self, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Every full window of a table: `values` (N, C), `times` (N,) in microseconds.
 
-        Starts fresh, with machine 0. Returns the windows (B, T, C) float32 and the row each ends with (B,).
+        Starts fresh, with machine 0. Returns the windows (B, T, C) float32, the row each ends with (B,), and whether it is the
+        first since the window restarted (B,).
         """
         self.reset(0)
-        windows, ends = [], []
+        windows, ends, begins = [], [], []
+        is_first = True
         for row, (reading, time) in enumerate(zip(values.tolist(), times.tolist(), strict=True)):
-            _, _, window = self.step(0, reading, time)
+            _, restarted, window = self.step(0, reading, time)
+            is_first = is_first or restarted
             if window is not None:
                 windows.append(window.copy())
                 ends.append(row)
+                begins.append(is_first)
+                is_first = False
         empty = np.empty((0, *self._windows.shape), np.float32)
-        return np.stack(windows) if windows else empty, np.array(ends, np.int64)
+        return np.stack(windows) if windows else empty, np.array(ends, np.int64), np.array(begins, np.bool_)

@@ -3,7 +3,7 @@
 Nothing is coerced and nothing is ignored: an unknown key, a missing one, a number where text belongs
 or a NaN is a `SchemaError` that carries the path of the fault. Supported field types: other
 dataclasses, `X | None`, unions of dataclasses told apart by a `Literal` field called `kind` or
-`family`, `tuple[X, ...]`, `dict[str, X]`, `Literal`, `datetime`, and plain str, int, float, bool.
+`family` (left out, it is the one that has a default, if one has), `tuple[X, ...]`, `dict[str, X]`, `Literal`, `datetime`, and plain str, int, float, bool.
 """
 
 from __future__ import annotations
@@ -107,6 +107,9 @@ def _union(options: tuple[Any, ...], data: object, source: str, path: str) -> ob
     tag = next(tag for tag in _TAGS if tag in {field.name for field in dataclasses.fields(options[0])})
     by_tag = {typing.get_args(typing.get_type_hints(option)[tag])[0]: option for option in options}
     if tag not in given:
+        for option in options:
+            if {field.name: field for field in dataclasses.fields(option)}[tag].default is not dataclasses.MISSING:
+                return _decode(option, data, source, path)
         raise SchemaError(source, path, f"expected the key {tag!r} ({', '.join(by_tag)}), found none")
     if not isinstance(given[tag], str) or given[tag] not in by_tag:
         raise SchemaError(source, f"{path}.{tag}", _unknown(tag, given[tag], list(by_tag)))

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.errors import RunError
+from edge_runtime.schema import encode
+from edge_runtime.threshold_text import false_alarms_text, threshold_text
 from training.extra import import_keras, quiet_tensorflow, require_extra
 from training.fit import has_epochs
 from training.flow import Plan, carry_out, plan
@@ -59,7 +61,6 @@ def describe(run: Run) -> list[str]:
     epochs = f"in closed form in {record.seconds:.1f} s"
     if has_epochs(run.config.model):
         epochs = f"{len(record.history)} epochs in {record.seconds:.1f} s, kept epoch {record.best_epoch}"
-    threshold = manifest.threshold
     rows = [
         ("model", f"{manifest.family}, {record.parameters} parameters"),
         *(
@@ -70,7 +71,8 @@ def describe(run: Run) -> list[str]:
             for name, part in record.parts.items()
         ),
         ("training", f"{epochs} (held-out loss {record.history[record.best_epoch - 1].held_out_loss:.4f})"),
-        ("threshold", f"{threshold.value:.6g} = {threshold.percentile:g}th percentile x {threshold.factor:g}"),
+        ("threshold", threshold_text(manifest.threshold)),
+        ("false alarms", false_alarms_text(manifest.threshold)),
         *([("from", record.earlier.path)] if record.earlier else []),
         ("run", str(run.path)),
     ]
@@ -92,6 +94,7 @@ def summary(run: Run) -> dict[str, object]:
         "held_out_loss": record.history[record.best_epoch - 1].held_out_loss,
         "seconds": record.seconds,
         "threshold": run.manifest.threshold.value,
+        "false_alarms": encode(run.manifest.threshold.false_alarms),
         "seed": record.seed,
         "from": record.earlier.path if record.earlier else None,
     }

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import InputError
-from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Sampling, Score, Window
+from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Sampling, Window
+from edge_runtime.manifest_decision import ScoreKind, check_score
 from edge_runtime.schema import decode
+from edge_runtime.threshold_rules import PercentileRule, ThresholdRule
 from training.families import (
     ConvAutoencoder,
     DenseAutoencoder,
@@ -38,6 +40,7 @@ __all__ = [
     "LinearAutoencoder",
     "Model",
     "ScalingRule",
+    "ScoreRule",
     "Shares",
     "ThresholdRule",
     "load_config",
@@ -69,7 +72,7 @@ class Shares:
     fit: float = 0.7
     """The weights and the scaling are fitted to these."""
     early_stopping: float = 0.15
-    """Their loss says when to stop, and which epoch's weights to keep."""
+    """Their loss says when to stop, and which epoch's weights to keep; a score's whitening is fitted to their residuals."""
     calibration: float = 0.15
     """Their scores give the threshold; neither the weights nor their choice has seen them."""
 
@@ -132,20 +135,23 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class ThresholdRule:
-    """How the threshold follows from held-out normal scores; see `edge_runtime/threshold.py`."""
+class ScoreRule:
+    """How a window's residuals become its score; the manifest's `Score`, without what is fitted."""
 
-    kind: Literal["percentile"] = "percentile"
-    percentile: float = 99.0
-    """Of the calibration windows' scores, 0 to 100."""
-    factor: float = 1.5
-    """The percentile is multiplied by this."""
+    kind: ScoreKind = "mae"
+    """Mean absolute error, mean squared error, or mean squared Mahalanobis distance; see `edge_runtime/score.py`."""
+    last: int | None = None
+    """Only the residuals of the window's last so many readings; None: all that the model gives."""
+    smoothing: float = 1.0
+    """Weight of the newest score in an exponentially weighted mean over the scores so far; 1 leaves them as they are."""
+    shrinkage: float = 0.1
+    """For `mahalanobis`: how far the residuals' correlations are drawn towards none, 0 to 1; windows overlap, so there are
+    fewer independent residuals than their number says."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.percentile <= 100:
-            raise ValueError(f"expected a percentile above 0 and at most 100, got {self.percentile:g}")
-        if not self.factor > 0:
-            raise ValueError(f"expected a factor above 0, got {self.factor:g}")
+        check_score(self.last, self.smoothing)
+        if not 0 <= self.shrinkage <= 1:
+            raise ValueError(f"expected a shrinkage from 0 to 1, got {self.shrinkage:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +171,8 @@ class Config:
     cleaning: Cleaning = field(default_factory=Cleaning)
     scaling: ScalingRule = field(default_factory=ScalingRule)
     fit: Fit = field(default_factory=Fit)
-    score: Score = field(default_factory=Score)
-    threshold: ThresholdRule = field(default_factory=ThresholdRule)
+    score: ScoreRule = field(default_factory=ScoreRule)
+    threshold: ThresholdRule = field(default_factory=PercentileRule)
     alarm: AlarmPolicy = field(default_factory=AlarmPolicy)
 
     def __post_init__(self) -> None:

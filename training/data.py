@@ -21,7 +21,6 @@ from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
 from edge_runtime.scale import fit_scaling
 from edge_runtime.tables import Table, check_not_all_missing, read_table
-from edge_runtime.threshold import FEWEST_SCORES
 from training.config import Config, Data
 from training.parquet import read_parquet
 
@@ -48,6 +47,8 @@ class Part:
     stretches: tuple[Stretch, ...]
     windows: npt.NDArray[np.float32]
     """(B, T, C) cleaned and scaled, in order of time."""
+    begins: npt.NDArray[np.bool_]
+    """(B,): nothing unbroken leads from the window before to this one, as after a gap; scores are smoothed from here on."""
 
     @property
     def rows(self) -> int:
@@ -81,11 +82,11 @@ def prepare_data(
     scaling = fitted if scaling is None else scaling
     strides = {name: config.fit.stride if name == "fit" else 1 for name in PARTS}
     parts = {
-        name: Part(name, stretches[name], _windows(config, channels, scaling, stretches[name], strides[name]))
+        name: Part(name, stretches[name], *_windows(config, channels, scaling, stretches[name], strides[name]))
         for name in PARTS
     }
     for part in parts.values():
-        _check_enough(part, config.window.length, table.source)
+        _check_enough(part, config, table.source)
     return NormalData(scaling, parts)
 
 
@@ -178,21 +179,26 @@ def _stretches(
 
 def _windows(
     config: Config, channels: Sequence[Channel], scaling: Scaling, stretches: Sequence[Stretch], stride: int
-) -> npt.NDArray[np.float32]:
-    """Every `stride`th full window (B, T, C) of each stretch."""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Every `stride`th full window (B, T, C) of each stretch, and whether the window restarted since the one before (B,)."""
     preparation = Preparation(
         PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
     )
-    found = [preparation.windows_of(stretch.values, stretch.times)[0][::stride] for stretch in stretches]
-    return np.concatenate(found)
+    windows, begins = [], []
+    for stretch in stretches:
+        found, _, is_first = preparation.windows_of(stretch.values, stretch.times)
+        windows.append(found[::stride])
+        begins.append(np.diff(np.cumsum(is_first)[::stride], prepend=0) > 0)
+    return np.concatenate(windows), np.concatenate(begins)
 
 
-def _check_enough(part: Part, length: int, source: str) -> None:
-    """Raise `TrainingError` unless the part has a window, and the calibration part enough of them for a threshold."""
-    needed = FEWEST_SCORES if part.name == "calibration" else 1
+def _check_enough(part: Part, config: Config, source: str) -> None:
+    """Raise `TrainingError` unless the part has a window, and the calibration part enough of them for the threshold's rule."""
+    length, rule = config.window.length, config.threshold
+    needed = rule.fewest_scores if part.name == "calibration" else 1
     if len(part.windows) >= needed:
         return
-    what = "one window" if needed == 1 else f"the {needed} windows that a threshold needs"
+    what = "one window" if needed == 1 else f"the {needed} windows that a threshold of the kind {rule.kind} needs"
     raise TrainingError(
         f"{source}: the {part.name} part: expected at least {length + needed - 1} unbroken rows for {what}, "
         f"got {part.rows} rows with {len(part.windows)} windows: use more readings, a larger share or a shorter window"

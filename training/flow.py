@@ -18,7 +18,7 @@ from edge_runtime.errors import RunError
 from edge_runtime.manifest import FORMAT as BUNDLE_FORMAT
 from edge_runtime.manifest import Channel, Manifest, Provenance
 from edge_runtime.readings import from_microseconds
-from training.calibrate import Calibration, calibrate
+from training.calibrate import Calibration, calibrate, fit_score
 from training.config import Config, parse_config, read_config
 from training.data import NormalData, Part, longest_stream, prepare_data, read_files
 from training.fit import Fitted, Progress, fit
@@ -104,7 +104,10 @@ def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
         start=None if plan.earlier is None else plan.earlier.load_model(),
         progress=progress,
     )
-    calibration = calibrate(fitted.model, parts["calibration"].windows, config.score, config.threshold)
+    score = fit_score(fitted.model, parts["early_stopping"].windows, config.score)
+    calibration = calibrate(
+        fitted.model, parts["calibration"], score, config.threshold, config.alarm, config.sampling.period_s
+    )
     record = _record(plan, fitted)
     return write_run(
         plan.out,
@@ -174,7 +177,7 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
         cleaning=config.cleaning,
         scaling=plan.data.scaling,
         window=config.window,
-        score=config.score,
+        score=calibration.score,
         threshold=calibration.threshold,
         alarm=config.alarm,
         calibration=calibration.quantiles,

@@ -10,6 +10,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.manifest import Channel, Manifest, Variant
 from edge_runtime.schema import encode
+from edge_runtime.threshold_text import false_alarms_text, threshold_text
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +44,8 @@ def describe(m: Manifest) -> list[str]:
         ("scaling", m.scaling.kind),
         ("window", f"{m.window.length} readings"),
         ("score", f"{m.score.kind} over {last} steps"),
-        ("threshold", f"{m.threshold.value:.6g} = {m.threshold.percentile:g}th percentile x {m.threshold.factor:g}"),
+        ("threshold", threshold_text(m.threshold)),
+        ("false alarms", false_alarms_text(m.threshold)),
         ("alarm", f"{m.alarm.k} of {m.alarm.n} above {m.alarm.enter:g} x threshold raise it, "
                   f"{m.alarm.n} in a row below {m.alarm.exit:g} x clear it, then {m.alarm.cooldown_s:g} s quiet"),
         ("trained", f"{m.provenance.trained_at} on {m.provenance.trained_from} to {m.provenance.trained_to}, "

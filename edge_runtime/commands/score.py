@@ -11,8 +11,10 @@ from edge_runtime.cli import EXIT_ANOMALIES, EXIT_DONE, flush, write
 from edge_runtime.detector import Detector, load
 from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError, TableError
+from edge_runtime.manifest import Threshold
 from edge_runtime.readings import STATUSES, Alert, Verdict
 from edge_runtime.tables import Table, check_not_all_missing, read_stream, read_table
+from edge_runtime.threshold_text import false_alarms_text, threshold_text
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         verdicts = _score_stream(detector, options.ignore_extra)
     else:
         verdicts = _score_file(detector, options.data, options.ignore_extra, options.plot)
-    scored, anomalous = _write_json(verdicts) if options.json else _write_table(verdicts)
+    scored, anomalous = _write_json(verdicts) if options.json else _write_table(verdicts, detector.manifest.threshold)
     if options.fail_on_anomaly and not scored:
         raise InputError(
             f"{options.data}: expected readings that can be scored, got none: nothing is known of the machine"
@@ -92,7 +94,7 @@ def _write_json(verdicts: Iterable[Verdict]) -> tuple[int, int]:
     return scored, anomalous
 
 
-def _write_table(verdicts: Iterable[Verdict]) -> tuple[int, int]:
+def _write_table(verdicts: Iterable[Verdict], threshold: Threshold) -> tuple[int, int]:
     """Write a row for each verdict and a summary; returns how many have a score and how many are anomalous."""
     counts = dict.fromkeys(STATUSES, 0)
     anomalous = 0
@@ -107,6 +109,7 @@ def _write_table(verdicts: Iterable[Verdict]) -> tuple[int, int]:
     write("")
     write(f"{sum(counts.values())} readings: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n))
     write(f"{anomalous} anomalous, {sum(alert.kind == 'raised' for alert in alerts)} alarms")
+    write(f"threshold {threshold_text(threshold)}; false alarms: {false_alarms_text(threshold)}")
     for alert in alerts:
         write(f"  {alert}")
     return counts["scored"], anomalous

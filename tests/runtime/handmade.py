@@ -32,11 +32,11 @@ from edge_runtime.manifest import (
     Channel,
     Cleaning,
     Manifest,
+    PercentileThreshold,
     Provenance,
     Sampling,
     Scaling,
     Score,
-    Threshold,
     Variant,
     Window,
 )
@@ -75,7 +75,7 @@ def manifest(T: int = 8, C: int = 3, **changes: Any) -> Manifest:
         scaling=Scaling("standard", (0.0,) * C, (1.0,) * C),
         window=Window(T),
         score=Score("mae", None),
-        threshold=Threshold("percentile", 99.0, 1.0, 1.0),
+        threshold=PercentileThreshold("percentile", 99.0, 1.0, 1.0),
         alarm=AlarmPolicy(),
         calibration={"50": 0.5},
         provenance=Provenance(

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from oracle_threshold import Level
+
 from edge_runtime.manifest import Manifest
 
 Window = list[list[float]]
@@ -23,6 +25,8 @@ class Answer(NamedTuple):
     contributions: list[float] | None
     anomalous: bool | None
     alarm: str
+    levels: Sequence[float] = ()
+    """All that the score was compared with; the first is the threshold."""
 
 
 def answers(
@@ -38,6 +42,7 @@ def answers(
     recent: list[bool] = []  # of the last n scores: above the enter level?
     calm = 0  # scores in a row below the exit level
     smoothed: list[float] | None = None  # contributions
+    level = Level(m.threshold)
     is_active = False
     quiet_until: float = -math.inf
 
@@ -98,16 +103,19 @@ def answers(
         smoothed = contributions
         score = sum(contributions)
 
-        # Alarm.
-        recent = [*recent, score > m.alarm.enter * m.threshold.value][-m.alarm.n :]
-        calm = calm + 1 if score < m.alarm.exit * m.threshold.value else 0
+        # Threshold, alarm.
+        threshold = level.value
+        levels = [*level.deciding(), m.alarm.enter * threshold, m.alarm.exit * threshold]
+        level.learn(score)
+        recent = [*recent, score > m.alarm.enter * threshold][-m.alarm.n :]
+        calm = calm + 1 if score < m.alarm.exit * threshold else 0
         alarm = "active" if is_active else "quiet"
         if is_active and calm >= m.alarm.n:
             is_active, alarm = False, "cleared"
             quiet_until = time + m.alarm.cooldown_s * 1e6
         elif not is_active and recent[-1] and sum(recent) >= m.alarm.k and time >= quiet_until:
             is_active, alarm = True, "raised"
-        given.append(Answer("scored", score, contributions, score > m.threshold.value, alarm))
+        given.append(Answer("scored", score, contributions, score > threshold, alarm, levels))
     return given
 
 

@@ -24,7 +24,7 @@ from edge_runtime import cli
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import installed_engines
 from edge_runtime.golden import read_golden
-from edge_runtime.manifest import Sampling, Threshold
+from edge_runtime.manifest import PercentileThreshold, Sampling
 from edge_runtime.schema import encode
 
 Main = Callable[..., subprocess.CompletedProcess[str]]
@@ -295,7 +295,7 @@ def test_score_takes_a_variant(main: Main, data: Path) -> None:
 def test_fail_on_anomaly(main: Main, tmp_path: Path, data: Path) -> None:
     """Status 1 if anything is anomalous, and only if asked; the alarm is listed."""
     calm = handmade.manifest(8, 3, channels=Bundle.read(handmade.TINY).manifest.channels)
-    calm = replace(calm, sampling=Sampling(60.0, 60.0), threshold=Threshold("percentile", 99.0, 1.0, 1e6))
+    calm = replace(calm, sampling=Sampling(60.0, 60.0), threshold=PercentileThreshold("percentile", 99.0, 1.0, 1e6))
     data.write_text("\n".join(table(30, level=35.0)))
     done = main("score", handmade.sealed(tmp_path / "calm.anomalite", calm), data, "--fail-on-anomaly")
     assert (done.returncode, done.stderr) == (0, "")

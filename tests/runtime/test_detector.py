@@ -18,7 +18,7 @@ from edge_runtime.detector import Detector, choose_variant
 from edge_runtime.engines import installed_engines, open_engine
 from edge_runtime.engines.numpy import DenseLayer, Program
 from edge_runtime.errors import BundleError, EngineError, ExtraMissingError
-from edge_runtime.manifest import AlarmPolicy, Channel, Manifest, Score, Threshold
+from edge_runtime.manifest import AlarmPolicy, Channel, Manifest, PercentileThreshold, Score
 
 POLICY = AlarmPolicy(2, 3, 1.0, 0.8, 4.0)
 LOOPS = ("litert", "tflite")
@@ -40,7 +40,7 @@ def rough_stream(rows: int, C: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def rough_manifest(T: int, C: int, score: Score) -> Manifest:
     """A manifest that such a stream visits every path of."""
     channels = tuple(Channel(f"c{i}", "", -40.0, 40.0) for i in range(C))
-    threshold = Threshold("percentile", 99.0, 1.0, 0.9)
+    threshold = PercentileThreshold("percentile", 99.0, 1.0, 0.9)
     return handmade.manifest(T, C, channels=channels, score=score, threshold=threshold, alarm=POLICY)
 
 
@@ -443,7 +443,9 @@ def test_the_largest_values_in_range_are_scored(kind: Any) -> None:
 def test_the_longest_gap_and_cooldown_are_any_number() -> None:
     """ "Never" may be written as any huge number of seconds."""
     m = handmade.manifest(4, 1, sampling=replace(handmade.manifest().sampling, longest_gap_s=1e300))
-    m = replace(m, alarm=AlarmPolicy(1, 1, 0.1, 0.1, 1e300), threshold=Threshold("percentile", 99.0, 1.0, 1.0))
+    m = replace(
+        m, alarm=AlarmPolicy(1, 1, 0.1, 0.1, 1e300), threshold=PercentileThreshold("percentile", 99.0, 1.0, 1.0)
+    )
     detector = Detector(m, open_engine("numpy", one_weight(0.0), (4, 1)))
     levels = [1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1]
     times = [1e8 * row for row in range(12)]

@@ -17,10 +17,10 @@ from edge_runtime.manifest import (
     Cleaning,
     Golden,
     Manifest,
+    PercentileThreshold,
     Sampling,
     Scaling,
     Score,
-    Threshold,
     Window,
 )
 from edge_runtime.schema import decode, encode
@@ -42,8 +42,8 @@ from edge_runtime.schema import decode, encode
         (Window, (1,), "expected a window length from 2 to 100000, got 1"),
         (Window, (-8,), "expected a window length from 2 to 100000"),
         (Score, ("mae", 0), "expected last of at least 1, got 0"),
-        (Threshold, ("percentile", 99.0, 1.0, 0.0), "expected a threshold above zero, got 0.0"),
-        (Threshold, ("percentile", 99.0, 1.0, float("nan")), "expected a threshold above zero"),
+        (PercentileThreshold, ("percentile", 99.0, 1.0, 0.0), "expected a threshold above zero, got 0.0"),
+        (PercentileThreshold, ("percentile", 99.0, 1.0, float("nan")), "expected a threshold above zero"),
         (AlarmPolicy, (0, 1), "expected 1 <= k <= n <= 62, got k = 0 and n = 1"),
         (AlarmPolicy, (3, 2), "expected 1 <= k <= n <= 62, got k = 3 and n = 2"),
         (AlarmPolicy, (1, 63), "expected 1 <= k <= n <= 62, got k = 1 and n = 63"),

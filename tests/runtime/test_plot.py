@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError, OutputError
-from edge_runtime.manifest import AlarmPolicy, Threshold
+from edge_runtime.manifest import AlarmPolicy, PercentileThreshold
 from edge_runtime.plot import plot_verdicts
 from edge_runtime.tables import Table
 
 pytest.importorskip("matplotlib", reason="needs matplotlib (extra: plot)")
 
-M = handmade.manifest(5, 2, threshold=Threshold("percentile", 99.0, 1.0, 0.9), alarm=AlarmPolicy(2, 3))
+M = handmade.manifest(5, 2, threshold=PercentileThreshold("percentile", 99.0, 1.0, 0.9), alarm=AlarmPolicy(2, 3))
 
 
 def table(rows: int = 60) -> Table:

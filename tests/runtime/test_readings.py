@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import ReadingError
-from edge_runtime.manifest import AlarmPolicy, Threshold
+from edge_runtime.manifest import AlarmPolicy, PercentileThreshold
 from edge_runtime.readings import (
     ALARM_STATES,
     CLEARED,
@@ -135,7 +135,9 @@ def test_verdicts_are_a_sequence() -> None:
 
 def test_verdicts_columns_are_their_verdicts() -> None:
     """The arrays hold what the objects say."""
-    m = handmade.manifest(5, 2, threshold=Threshold("percentile", 99.0, 1.0, 0.9), alarm=AlarmPolicy(1, 1, 1.0, 1.0))
+    m = handmade.manifest(
+        5, 2, threshold=PercentileThreshold("percentile", 99.0, 1.0, 0.9), alarm=AlarmPolicy(1, 1, 1.0, 1.0)
+    )
     values, times = handmade.stream(60, 2)
     values[20] = np.nan
     verdicts = handmade.detector("numpy", m).score(values, handmade.moments(times))

@@ -16,10 +16,10 @@ from edge_runtime.manifest import (
     Channel,
     Cleaning,
     Manifest,
+    PercentileThreshold,
     Provenance,
     Sampling,
     Score,
-    Threshold,
     Window,
 )
 from edge_runtime.tables import Table
@@ -177,7 +177,7 @@ def test_training_and_serving_prepare_identically(make_normal):
         data.scaling,
         config.window,
         Score(),
-        Threshold("percentile", 99, 1, 1),
+        PercentileThreshold("percentile", 99, 1, 1),
         AlarmPolicy(),
         {},
         Provenance("", 1, {}, "", "", {}, {}),

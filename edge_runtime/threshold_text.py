@@ -1,0 +1,64 @@
+"""A threshold in words, for the commands."""
+
+from __future__ import annotations
+
+from edge_runtime.manifest import (
+    BudgetThreshold,
+    IQRThreshold,
+    MovingQuantileThreshold,
+    PercentileThreshold,
+    SigmaThreshold,
+    SpotThreshold,
+    TailThreshold,
+    Threshold,
+)
+
+
+def threshold_text(threshold: Threshold) -> str:
+    """The threshold and the rule it came from."""
+    return f"{threshold.value:.6g} = {_rule(threshold)}"
+
+
+def _rule(threshold: Threshold) -> str:
+    match threshold:
+        case PercentileThreshold():
+            return f"{threshold.percentile:g}th percentile x {threshold.factor:g}"
+        case SigmaThreshold():
+            return f"mean + {threshold.k:g} standard deviations"
+        case IQRThreshold():
+            return f"upper quartile + {threshold.k:g} quartile distances"
+        case TailThreshold():
+            return f"exceeded with probability {threshold.q:g}, by the tail above the {threshold.level:g} quantile"
+        case BudgetThreshold():
+            return f"at most one false alarm in {threshold.days:g} days"
+        case MovingQuantileThreshold():
+            return f"moving {threshold.percentile:g}th percentile x {threshold.factor:g}, {_bounds(threshold)}"
+        case SpotThreshold():
+            return f"exceeded with probability {threshold.q:g}, by each machine's newest tail, {_bounds(threshold)}"
+
+
+def false_alarms_text(threshold: Threshold) -> str:
+    """What is expected of it on normal readings, and how sure that is."""
+    expected = threshold.false_alarms
+    if expected is None:
+        return "not known: the bundle does not say"
+    if expected.per_day is None or expected.low is None or expected.high is None:
+        return f"not known: {expected.days:.3g} days of calibration data with {expected.clusters} separate peaks"
+    if isinstance(threshold, BudgetThreshold):
+        what = f"at most one in {threshold.days:g} days"
+    else:
+        what = f"about one in {_days(expected.per_day)} days"
+    return (
+        f"{what} (95 %: between {_days(expected.high)} and {_days(expected.low)}), "
+        f"from {expected.days:.3g} days of calibration data with {expected.clusters} separate peaks"
+    )
+
+
+def _bounds(threshold: MovingQuantileThreshold | SpotThreshold) -> str:
+    low, high = threshold.value / threshold.limit, threshold.value * threshold.limit
+    return f"to begin with; stays between {low:.4g} and {high:.4g}"
+
+
+def _days(per_day: float) -> str:
+    """One in so many days; beyond a thousand years nobody has seen."""
+    return f"{1 / per_day:.2g}" if per_day > 1 / 365_000 else "more than 1000 years of"
