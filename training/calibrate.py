@@ -2,7 +2,8 @@
 
 What a score has to fit (the whitening of `mahalanobis`) comes from the early-stopping part: it did not move the weights, and it
 does not give the threshold. It did choose the epoch whose weights are kept, one number out of so many that its residuals stay
-those of readings the model has not seen. The threshold comes from the calibration part, which neither has seen.
+those of readings the model has not seen. The threshold comes from the calibration part, which neither has seen. A model in closed form
+gives held-out answers to all windows (`crossfit.py`), and both come from those.
 """
 
 from __future__ import annotations
@@ -24,6 +25,18 @@ from training.data import Part
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Normal windows and what a model that has not seen them answers."""
+
+    windows: npt.NDArray[np.float32]
+    """(B, T, F), scaled, in order of time."""
+    outputs: npt.NDArray[np.float32]
+    """(B, K, F)."""
+    begins: npt.NDArray[np.bool_]
+    """(B,): nothing unbroken leads from the window before to this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What the held-out normal scores say."""
 
@@ -35,14 +48,19 @@ class Calibration:
     """(B,), smoothed, in the order of the windows."""
 
 
-def fit_score(model: Any, windows: npt.NDArray[np.float32], rule: ScoreRule) -> Score:
-    """The score that the device will calculate; `windows` (B, T, F), scaled, held out from fitting, are what it is fitted to.
+def answers(model: Any, part: Part) -> HeldOut:
+    """A Keras model's answers to a part that it was not fitted to."""
+    return HeldOut(part.windows, reconstruct(model, part.windows), part.begins)
+
+
+def fit_score(held_out: HeldOut, rule: ScoreRule) -> Score:
+    """The score that the device will calculate, as far as it is fitted to held-out answers.
 
     Raises `TrainingError` for residuals that are not finite.
     """
     if rule.kind != "mahalanobis":
         return Score(rule.kind, rule.last, rule.smoothing)
-    outputs = reconstruct(model, windows)
+    windows, outputs = held_out.windows, held_out.outputs
     steps = rule.last or outputs.shape[1]
     residuals = (outputs[:, -steps:] - windows[:, -steps:]).reshape(-1, windows.shape[2]).astype(np.float64)
     if not np.isfinite(residuals).all():
@@ -50,21 +68,19 @@ def fit_score(model: Any, windows: npt.NDArray[np.float32], rule: ScoreRule) -> 
     return Score(rule.kind, rule.last, rule.smoothing, fit_whitening(residuals, rule.shrinkage))
 
 
-def calibrate(
-    model: Any, part: Part, score: Score, rule: ThresholdRule, alarm: AlarmPolicy, period_s: float
-) -> Calibration:
-    """Score the calibration part's windows with a Keras model as the device does and fit the threshold to the scores.
+def calibrate(held_out: HeldOut, score: Score, rule: ThresholdRule, alarm: AlarmPolicy, period_s: float) -> Calibration:
+    """Score held-out answers as the device does and fit the threshold to the scores.
 
     `period_s`: seconds between readings, which say how many days the scores are. Raises `TrainingError` for scores that the
     rule cannot be fitted to, and for scores that are not finite or all zero.
     """
-    outputs = reconstruct(model, part.windows)
-    scores, contributions = Scorer(score, outputs.shape[1:]).step_many(outputs, part.windows)
+    outputs = held_out.outputs
+    scores, contributions = Scorer(score, outputs.shape[1:]).step_many(outputs, held_out.windows)
     if not np.isfinite(scores).all():
         raise TrainingError(f"expected finite scores of held-out normal windows, got {_first_odd(scores)}")
     if score.smoothing != 1:
-        scores, _ = smooth_table(score.smoothing, contributions, part.begins)
-    stretches = np.split(scores, np.flatnonzero(part.begins)[1:])
+        scores, _ = smooth_table(score.smoothing, contributions, held_out.begins)
+    stretches = np.split(scores, np.flatnonzero(held_out.begins)[1:])
     threshold = fit_threshold(rule, stretches, len(scores) * period_s / 86_400, alarm)
     return Calibration(score, threshold, normal_quantiles(scores), scores)
 

@@ -12,7 +12,7 @@ from edge_runtime.errors import RunError
 from edge_runtime.schema import encode
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
 from training.extra import import_keras, quiet_tensorflow, require_extra
-from training.fit import has_epochs
+from training.families import is_closed_form
 from training.flow import Plan, carry_out, plan
 from training.progress import show_progress
 from training.run_directory import Run
@@ -51,7 +51,7 @@ def _carry_out(planned: Plan) -> Run:
     _say("starting TensorFlow")
     with quiet_tensorflow():
         import_keras()
-    with show_progress(planned.config.fit.epochs if has_epochs(planned.config.model) else 1) as progress:
+    with show_progress(1 if is_closed_form(planned.config.model) else planned.config.fit.epochs) as progress:
         return carry_out(planned, progress)
 
 
@@ -59,7 +59,7 @@ def describe(run: Run) -> list[str]:
     """What was trained, in lines for people."""
     record, manifest = run.record, run.manifest
     epochs = f"in closed form in {record.seconds:.1f} s"
-    if has_epochs(run.config.model):
+    if not is_closed_form(run.config.model):
         epochs = f"{len(record.history)} epochs in {record.seconds:.1f} s, kept epoch {record.best_epoch}"
     rows = [
         ("model", f"{manifest.family}, {record.parameters} parameters"),

@@ -22,10 +22,11 @@ from edge_runtime.readings import from_microseconds, to_microseconds
 from edge_runtime.scale import fit_scaling
 from edge_runtime.tables import Table, check_not_all_missing, read_table
 from training.config import Config, Data
+from training.families import is_closed_form
 from training.parquet import read_parquet
 
 PARTS = ("fit", "early_stopping", "calibration")
-"""In order of time."""
+"""In order of time. A model in closed form is fitted to all rows, and has the first part only (`crossfit.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ class NormalData:
     parts: dict[str, Part]
     """By name, in order of time."""
 
+    @property
+    def last(self) -> Part:
+        """The part that the threshold comes from."""
+        return list(self.parts.values())[-1]
+
 
 def prepare_data(
     config: Config, table: Table, channels: Sequence[Channel], scaling: Scaling | None = None
@@ -73,20 +79,22 @@ def prepare_data(
     `channels` describe the table's columns. `scaling` is kept if given (to train on from an earlier run), else fitted to the
     fit part. Raises `TableError` and `TrainingError` for readings that no model or threshold can be fitted to.
     """
-    stretches = dict(zip(PARTS, split(table, config.data), strict=True))
+    names = PARTS[:1] if is_closed_form(config.model) else PARTS
+    stretches = dict(zip(names, split(table, config.data, len(names)), strict=True))
     fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
         fitted = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
     except TrainingError as fault:
         raise TrainingError(f"{table.source}: the fit part: {fault}") from None
     scaling = fitted if scaling is None else scaling
-    strides = {name: config.fit.stride if name == "fit" else 1 for name in PARTS}
+    strides = {name: config.fit.stride if name == "fit" and len(names) > 1 else 1 for name in names}
     parts = {
         name: Part(name, stretches[name], *_windows(config, channels, scaling, stretches[name], strides[name]))
-        for name in PARTS
+        for name in names
     }
     for part in parts.values():
-        _check_enough(part, config, table.source)
+        gives_threshold = part.name == names[-1]
+        _check_enough(part, config, table.source, gives_threshold)
     return NormalData(scaling, parts)
 
 
@@ -113,8 +121,8 @@ def read_files(config: Config, folder: Path) -> tuple[Table, dict[str, str]]:
     return _join(tables), sha256
 
 
-def split(table: Table, data: Data) -> tuple[tuple[Stretch, ...], ...]:
-    """Cut the table to the configured times and divide its rows among `PARTS`, in order of time.
+def split(table: Table, data: Data, parts: int = len(PARTS)) -> tuple[tuple[Stretch, ...], ...]:
+    """Cut the table to the configured times and divide its rows among `PARTS`, in order of time, or leave them in one part.
 
     Raises `TableError` if a channel has no value in what is left, and `TrainingError` if nothing is left.
     """
@@ -138,7 +146,7 @@ def split(table: Table, data: Data) -> tuple[tuple[Stretch, ...], ...]:
     check_not_all_missing(Table(table.source, table.channels, times, values))
     first_held_out = round(data.shares.fit * len(times))
     first_calibration = round((data.shares.fit + data.shares.early_stopping) * len(times))
-    borders = (0, first_held_out, first_calibration, len(times))
+    borders = (0, first_held_out, first_calibration, len(times)) if parts > 1 else (0, len(times))
     return tuple(_stretches(times[begin:end], values[begin:end], passed[begin:end]) for begin, end in pairwise(borders))
 
 
@@ -192,10 +200,10 @@ def _windows(
     return np.concatenate(windows), np.concatenate(begins)
 
 
-def _check_enough(part: Part, config: Config, source: str) -> None:
-    """Raise `TrainingError` unless the part has a window, and the calibration part enough of them for the threshold's rule."""
+def _check_enough(part: Part, config: Config, source: str, gives_threshold: bool) -> None:
+    """Raise `TrainingError` unless the part has a window, and enough of them for the threshold's rule if it comes from here."""
     length, rule = config.window.length, config.threshold
-    needed = rule.fewest_scores if part.name == "calibration" else 1
+    needed = rule.fewest_scores if gives_threshold else 1
     if len(part.windows) >= needed:
         return
     what = "one window" if needed == 1 else f"the {needed} windows that a threshold of the kind {rule.kind} needs"

@@ -94,34 +94,55 @@ class ConvAutoencoder:
 
 @dataclass(frozen=True, slots=True)
 class LinearAutoencoder:
-    """Principal components of the whole window, in closed form; see `linear.py`."""
+    """Principal components of the whole window, in closed form; see `linear.py`.
+
+    With `variance` or `components` the window is projected on the largest ones. Without either, every component is drawn
+    towards the mean by as much as noise of the variance `noise` calls for: there is no number of components to choose.
+    """
 
     family: Literal["linear_autoencoder"]
+    noise: float = 0.3
+    """The variance of the noise that the model takes out, in scaled units squared; between 0.1 and 0.5 hardly anything changes."""
     variance: float | None = None
-    """Keep the fewest components that hold this share of the fit windows' variance; None: 0.8, unless `components` says."""
+    """Instead: keep the fewest components that hold this share of the fit windows' variance."""
     components: int | None = None
-    """Keep so many components instead, or as many as the fit windows have."""
+    """Instead: keep so many components, or as many as the fit windows have."""
     whiten: bool = False
-    """Weigh the distance inside the space of the components into the residual: its square is then that of a Mahalanobis distance."""
+    """With either: weigh the distance inside the space of the components into the residual, whose square is then that of a
+    Mahalanobis distance."""
+    drift_parts: int = 8
+    """The fit windows are divided into so many parts in order of time, and the covariance is taken around the mean of all parts
+    before: what drifts while it is normal then counts as spread. 1: around one mean."""
+    folds: int = 8
+    """The threshold comes from scores of so many blocks in order of time, each scored by a model fitted to the others."""
 
     def __post_init__(self) -> None:
         if self.variance is not None and self.components is not None:
             raise ValueError("expected variance or components, got both")
-        if not 0 < self.kept_variance < 1:
-            raise ValueError(f"expected a variance above 0 and below 1, got {self.kept_variance:g}")
+        if self.whiten and self.is_denoising:
+            raise ValueError("expected whiten with variance or components only, got it without either")
+        if self.variance is not None and not 0 < self.variance < 1:
+            raise ValueError(f"expected a variance above 0 and below 1, got {self.variance:g}")
+        if not self.noise > 0:
+            raise ValueError(f"expected a noise above 0, got {self.noise:g}")
+        if self.folds < 2:
+            raise ValueError(f"expected folds of at least 2, got {self.folds}")
         check_positive("components", 1 if self.components is None else self.components)
+        check_positive("drift_parts", self.drift_parts)
 
     @property
-    def kept_variance(self) -> float:
-        """The share of the variance to keep, where `components` does not say."""
-        return KEPT_VARIANCE if self.variance is None else self.variance
+    def is_denoising(self) -> bool:
+        """Whether every component is shrunk by what is noise, rather than some kept whole and the others left out."""
+        return self.variance is None and self.components is None
 
-
-KEPT_VARIANCE = 0.8
-"""The share of the fit windows' variance that principal components keep unless told otherwise."""
 
 Model = LSTMAutoencoder | LSTMForecaster | DenseAutoencoder | ConvAutoencoder | LinearAutoencoder
 """The model families, told apart by `family`."""
+
+
+def is_closed_form(spec: Model) -> bool:
+    """Whether the family's weights are computed at once, not fitted step by step."""
+    return isinstance(spec, LinearAutoencoder)
 
 
 def check_positive(name: str, number: int) -> None:

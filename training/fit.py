@@ -18,8 +18,8 @@ import numpy.typing as npt
 from edge_runtime.errors import TrainingError
 from training.config import Fit
 from training.extra import import_extra, import_keras
-from training.families import LinearAutoencoder, LSTMForecaster, Model
-from training.linear import Affine, principal_components, reconstruction, regression
+from training.families import LinearAutoencoder, LSTMForecaster, Model, is_closed_form
+from training.linear import Affine, linear_autoencoder, regression
 from training.models import build, copy_model, linear_part
 
 MOST_STEPS_A_CALL = 50
@@ -82,24 +82,19 @@ def fit(
     import_extra("tensorflow", "anomalite train").config.experimental.enable_op_determinism()
 
     started = time.perf_counter()
-    if start is None or not has_epochs(spec):
+    if start is None or is_closed_form(spec):
         model = _start(spec, windows, held_out, keras)
     else:
         model = copy_model(spec, start, keras)
     for name in linear_part(spec):
         model.get_layer(name).trainable = False
-    if has_epochs(spec):
+    if not is_closed_form(spec):
         history = _fit_epochs(model, settings, windows, held_out, progress, keras)
     else:
         history = (Epoch(_loss(model, windows), _loss(model, held_out)),)
         if progress is not None:
             progress(1, history[0])
     return Fitted(model, history, time.perf_counter() - started)
-
-
-def has_epochs(spec: Model) -> bool:
-    """Whether the family is fitted step by step, not computed at once."""
-    return not isinstance(spec, LinearAutoencoder)
 
 
 def _start(spec: Model, windows: Windows, held_out: Windows, keras: Any) -> Any:
@@ -117,12 +112,9 @@ def _linear_weights(spec: Model, windows: Windows, held_out: Windows) -> tuple[A
     if isinstance(spec, LSTMForecaster):
         end = -spec.horizon
         return (regression(windows[:, :end], windows[:, end:], held_out[:, :end], held_out[:, end:]),)
-    linear = spec if isinstance(spec, LinearAutoencoder) else LinearAutoencoder("linear_autoencoder")
-    if linear.components is None:
-        found = principal_components(windows, variance=linear.kept_variance)
-    else:
-        found = principal_components(windows, most=linear.components)
-    return reconstruction(found, whiten=linear.whiten)
+    return linear_autoencoder(
+        spec if isinstance(spec, LinearAutoencoder) else LinearAutoencoder("linear_autoencoder"), windows
+    )
 
 
 def _loss(model: Any, windows: Windows) -> float:

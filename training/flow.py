@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,9 +18,11 @@ from edge_runtime.errors import RunError
 from edge_runtime.manifest import FORMAT as BUNDLE_FORMAT
 from edge_runtime.manifest import Channel, Manifest, Provenance
 from edge_runtime.readings import from_microseconds
-from training.calibrate import Calibration, calibrate, fit_score
+from training.calibrate import Calibration, HeldOut, answers, calibrate, fit_score
 from training.config import Config, parse_config, read_config
+from training.crossfit import cross_fitted
 from training.data import NormalData, Part, longest_stream, prepare_data, read_files
+from training.families import LinearAutoencoder
 from training.fit import Fitted, Progress, fit
 from training.models import estimates
 from training.replace_directory import check_target
@@ -94,20 +96,10 @@ def plan(
 
 def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
     """Fit, calibrate and write the run directory; errors as for `train`."""
-    config, parts = plan.config, plan.data.parts
-    fitted = fit(
-        config.model,
-        config.fit,
-        config.seed,
-        parts["fit"].windows,
-        parts["early_stopping"].windows,
-        start=None if plan.earlier is None else plan.earlier.load_model(),
-        progress=progress,
-    )
-    score = fit_score(fitted.model, parts["early_stopping"].windows, config.score)
-    calibration = calibrate(
-        fitted.model, parts["calibration"], score, config.threshold, config.alarm, config.sampling.period_s
-    )
+    config = plan.config
+    fitted, for_score, for_threshold = _fit(plan, progress)
+    score = fit_score(for_score, config.score)
+    calibration = calibrate(for_threshold, score, config.threshold, config.alarm, config.sampling.period_s)
     record = _record(plan, fitted)
     return write_run(
         plan.out,
@@ -118,6 +110,26 @@ def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
         record=record,
         force=plan.force,
     )
+
+
+def _fit(plan: Plan, progress: Progress | None) -> tuple[Fitted, HeldOut, HeldOut]:
+    """The trained model, and the held-out answers that the score and the threshold are fitted to."""
+    config, parts = plan.config, plan.data.parts
+    if isinstance(config.model, LinearAutoencoder):
+        held_out = cross_fitted(config.model, parts["fit"])
+        fitted = fit(config.model, config.fit, config.seed, held_out.windows, held_out.windows, progress=progress)
+        loss = float(np.mean((held_out.outputs - held_out.windows).astype(np.float64) ** 2))
+        return replace(fitted, history=(replace(fitted.history[0], held_out_loss=loss),)), held_out, held_out
+    fitted = fit(
+        config.model,
+        config.fit,
+        config.seed,
+        parts["fit"].windows,
+        parts["early_stopping"].windows,
+        start=None if plan.earlier is None else plan.earlier.load_model(),
+        progress=progress,
+    )
+    return fitted, answers(fitted.model, parts["early_stopping"]), answers(fitted.model, parts["calibration"])
 
 
 def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) -> None:
@@ -186,7 +198,7 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
             seed=config.seed,
             data_sha256=record.data_sha256,
             trained_from=record.parts["fit"].first.isoformat(),
-            trained_to=record.parts["calibration"].last.isoformat(),
+            trained_to=list(record.parts.values())[-1].last.isoformat(),
             versions=record.versions,
             metrics={
                 **{f"{name}_windows": float(part.windows) for name, part in record.parts.items()},
@@ -202,9 +214,9 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
 
 
 def _normal_readings(data: NormalData, length: int) -> NormalReadings:
-    windows = data.parts["calibration"].windows
+    windows = data.last.windows
     kept = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(np.int64)
-    stream = longest_stream(data.parts["calibration"], max(STREAM_ROWS, 4 * length))
+    stream = longest_stream(data.last, max(STREAM_ROWS, 4 * length))
     return NormalReadings(windows[kept], stream.values, stream.times)
 
 

@@ -12,7 +12,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,10 @@ def run_jobs(jobs: Iterable[Job], cache: Path, workers: int) -> Iterator[tuple[J
         return
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     # A worker is replaced now and then: TensorFlow keeps a little of every model it has built.
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread, max_tasks_per_child=40) as pool:
-        waiting = {pool.submit(_compute, job, cache / f"{job.key}.npz"): job for job in missing}
-        for done in as_completed(waiting):
-            job = waiting[done]
-            yield job, _read(cache / f"{job.key}.npz"), done.result()
+    with context.Pool(workers, initializer=_one_thread, maxtasksperchild=40) as pool:
+        tasks = [(job, cache / f"{job.key}.npz") for job in missing]
+        for job, seconds in pool.imap_unordered(_compute, tasks):
+            yield job, _read(cache / f"{job.key}.npz"), seconds
 
 
 def _one_thread() -> None:
@@ -95,7 +93,8 @@ def _one_thread() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
-def _compute(job: Job, target: Path) -> float:
+def _compute(task: tuple[Job, Path]) -> tuple[Job, float]:
+    job, target = task
     started = time.perf_counter()
     if job.config is None:
         assert job.settings is not None
@@ -110,7 +109,7 @@ def _compute(job: Job, target: Path) -> float:
         with tempfile.TemporaryDirectory() as folder:
             result = Result(*ours.verdicts(job.series, job.config, Path(folder)))
     _write(target, result)
-    return time.perf_counter() - started
+    return job, time.perf_counter() - started
 
 
 def _write(path: Path, result: Result) -> None:
