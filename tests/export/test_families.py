@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
@@ -10,9 +12,13 @@ import numpy.typing as npt
 import pytest
 from family_specs import SPECS, untrained
 
+from edge_runtime.commands.verify import verify
+from edge_runtime.detector import load
 from edge_runtime.engines import Engine, is_installed, open_engine
-from export import onnx, tflite
+from edge_runtime.schema import encode
+from export import export_run, onnx, tflite
 from export.variants import RECIPES
+from training import train
 from training.config import Model
 from training.families import LSTMForecaster
 from training.models import FAMILIES, copy_model, estimates
@@ -130,3 +136,55 @@ def test_graphs_hold_known_operators_and_every_lstm_is_fused(exported: Exported)
         elif variant.startswith("onnx"):
             assert onnx.operators(model).count("LSTM") == lstm_layers
             assert set(onnx.operators(model)) <= onnx.ALLOWED
+
+
+CONFIG = """
+name = "machine"
+[data]
+files = ["readings.csv"]
+[sampling]
+period_s = 1
+longest_gap_s = 5
+[window]
+length = 7
+[fit]
+epochs = 2
+[threshold]
+factor = 1.2
+[model]
+"""
+
+
+@pytest.mark.parametrize("name", ["lstm-skip", "forecaster-stacked", "conv", "dense", "linear"])
+def test_a_family_goes_all_the_way(name: str, tmp_path: Path) -> None:
+    """Trained on readings, proven in every variant, sealed, verified, and opened by what decides on the device."""
+    rng = np.random.default_rng(4)
+    causes = np.sin(np.arange(300)[:, None] / (5, 11) + (0, 1))
+    readings = causes @ rng.normal(size=(2, 3)) + rng.normal(0, 0.2, (300, 3))
+    rows = [f"{1_700_000_000 + row},{a!r},{b!r},{c!r}" for row, (a, b, c) in enumerate(readings.tolist())]
+    (tmp_path / "readings.csv").write_text("\n".join(["timestamp,a,b,c", *rows, ""]))
+    # What JSON writes for text, numbers and lists is TOML too.
+    keys = {key: json.dumps(value) for key, value in encode(SPECS[name]).items() if value is not None}
+    (tmp_path / "machine.toml").write_text(CONFIG + "".join(f"{key} = {value}\n" for key, value in keys.items()))
+
+    run = train(tmp_path / "machine.toml", tmp_path / "run")
+    result = export_run(run, tmp_path / "machine.anomalite")
+    assert {outcome.name: outcome.refused for outcome in result.outcomes if "float32" in outcome.name} == {
+        recipe.name: None for recipe in RECIPES if "float32" in recipe.name
+    }
+    assert all(each.passed for each in verify(result.bundle)[0] if each.engine in ENGINES)
+    assert result.bundle.manifest.estimates == estimates(SPECS[name])
+    for engine in ENGINES:
+        detector = load(result.path, engine=engine)
+        times = (1_700_000_000 + np.arange(300)).astype(np.float64)
+        broken = readings.copy()
+        broken[200:, 0] += np.tile([20.0, -20.0], 50)  # like nothing before, and not to be foreseen
+        verdicts = detector.score(broken, times)
+        assert verdicts.anomalous[200:].all()
+        detector.close()
+
+
+def test_every_family_goes_all_the_way() -> None:
+    """The test above has one specification of each."""
+    (mark,) = test_a_family_goes_all_the_way.pytestmark  # type: ignore[attr-defined]
+    assert {SPECS[name].family for name in mark.args[1]} == set(FAMILIES)
