@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime import Reading, ReadingError, Verdict, load
-from edge_runtime.adapt import levels_of
+from edge_runtime.adapt import adaptive, levels_of
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.detector import Detector, choose_variant
 from edge_runtime.engines import installed_engines, open_engine
@@ -135,7 +135,7 @@ def test_every_threshold_is_the_same_in_all_three_ways(kind: str, smoothing: flo
             for verdict in expected[machine]
             if verdict.score is not None
         )
-        if kind in ("moving_quantile", "spot"):
+        if adaptive(threshold, 1) is not None:
             assert len(set(used)) > 3
             assert used == levels_of(threshold, np.array([each.score or np.nan for each in expected[machine]])).tolist()
         else:
