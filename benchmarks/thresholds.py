@@ -2,7 +2,7 @@
 
 Scores with a Gaussian, an exponential and a heavy tail (Student's t with 4 degrees of freedom), independent and strongly
 correlated over time. A budget is fitted to 500 or 3,000 of them and its alarms are counted on 300,000; a threshold that adapts
-begins with 2,000 and reads 20,000. `docs/decisions/0010-thresholds.md` has the numbers. Takes about four minutes.
+begins with 2,000 and reads 20,000. `docs/decisions/0010-thresholds.md` has the numbers. Takes about a minute.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ One interface for all of them (`Adaptive`), with a leading axis of machines. It 
 judges the score, and only then learns from it. It learns from normal scores: those up to the threshold, and the one or two in a
 row above it that a normal machine has now and then; from the `run`th in a row on it is a fault, and nothing is learned. (With
 `run` = 1 nothing above the threshold ever is, as the method was published; then what may be learned ends at the threshold, the
-tail looks shorter than it is, and there were 2 to 4 times the false alarms asked for, against 1.0 to 1.9 times with 3:
+tail looks shorter than it is, and there were 3 to 5 times the false alarms asked for, against 1.1 to 1.7 times with 3:
 docs/decisions/0010-thresholds.md.) Since a slow fault is learned too as long as it stays below the threshold, the threshold never
 leaves `value / limit` to `value * limit` around the calibrated one: a score above the upper end is always anomalous. What was
 learned belongs to the machine, not to its window: it outlasts a gap, and only `reset` forgets it. A rule that does not adapt has

@@ -50,8 +50,7 @@ class AlarmLevels:
 
     def __init__(self, stretches: Sequence[Numbers], policy: AlarmPolicy) -> None:
         k, n = policy.k, policy.n
-        recent = [_last(stretch, n, -np.inf) for stretch in stretches]
-        kth = [np.partition(each, n - k, axis=1)[:, n - k] for each in recent]
+        kth = [_largest(_last(stretch, n, -np.inf), k) for stretch in stretches]
         self.raising = np.concatenate([np.minimum(s, each) for s, each in zip(stretches, kth, strict=True)])
         """(N,): an alarm is up for raising at the enter level u where this is above u."""
         self._clearing = np.concatenate([_last(stretch, n, np.inf).max(axis=1) for stretch in stretches])
@@ -155,6 +154,13 @@ def _last(scores: Numbers, n: int, before: float) -> Numbers:
     """The last n scores at each one (N, n), filled up with `before` where there are fewer."""
     padded = np.concatenate((np.full(n - 1, before), scores))
     return np.lib.stride_tricks.sliding_window_view(padded, n)
+
+
+def _largest(rows: Numbers, k: int, chunk: int = 65_536) -> Numbers:
+    """The k-th largest number of each row (N, n); a chunk at a time, since n copies of a year's scores are gigabytes."""
+    n = rows.shape[1]
+    found = [np.partition(rows[i : i + chunk], n - k, axis=1)[:, n - k] for i in range(0, len(rows), chunk)]
+    return np.concatenate(found) if found else np.empty(0)
 
 
 def _dispersion(rows: npt.NDArray[np.int64], count: int, blocks: int = 10) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import handmade
@@ -39,6 +42,19 @@ def test_every_threshold_is_here() -> None:
     for threshold in FIXED.values():
         assert adaptive(threshold, 3) is None
         assert levels_of(threshold, np.array([1.0, np.nan, 5.0])).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_fixed_threshold_does_not_even_import_this_module(tmp_path: Path) -> None:
+    """It costs a device nothing that others adapt."""
+    code = "import sys; from edge_runtime import load; load(sys.argv[1]); print('edge_runtime.adapt' in sys.modules)"
+    answers = []
+    for kind in ("percentile", "spot"):
+        path = handmade.sealed(
+            tmp_path / f"{kind}.anomalite", handmade.manifest(4, 2, threshold=handmade.THRESHOLDS[kind])
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+        answers.append(done.stdout.strip())
+    assert answers == ["False", "True"]
 
 
 @pytest.mark.parametrize("kind", MOVING)
