@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import index
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.adapt import adaptive, levels_of
 from edge_runtime.alarm import Alarm
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import ENGINES, Engine, installed_engines, open_engine
 from edge_runtime.errors import EngineError, ReadingError
-from edge_runtime.manifest import Manifest, Variant
+from edge_runtime.manifest import Manifest, MovingQuantileThreshold, SpotThreshold, Threshold, Variant
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import (
     EARLIEST,
@@ -33,6 +32,9 @@ from edge_runtime.readings import (
 )
 from edge_runtime.score import Scorer
 from edge_runtime.smooth import Smooth, smooth_table
+
+if TYPE_CHECKING:
+    from edge_runtime.adapt import Adaptive
 
 CHUNK = 256
 """Windows of a table that are scored together; it bounds the memory a long table takes."""
@@ -102,7 +104,7 @@ class Detector:
         self._names = manifest.input_names
         self._plain_numbers = [float] * len(self._channels)
         self._threshold = manifest.threshold.value
-        self._adaptive = adaptive(manifest.threshold, machines)
+        self._adaptive = _adaptive(manifest.threshold, machines)
         self._scorer = Scorer(manifest.score, manifest.output_shape)
         self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
@@ -220,7 +222,7 @@ class Detector:
         if not self._smooth.is_off:
             _smooth_rows(self.manifest.score.smoothing, verdicts, restarts)
         if self._adaptive is not None:
-            verdicts.thresholds[:] = levels_of(self.manifest.threshold, verdicts.scores)
+            _run_threshold(self.manifest.threshold, verdicts)
         _run_alarm(alarm, verdicts, set(restarts))
         return verdicts
 
@@ -328,6 +330,22 @@ def _smooth_rows(weight: float, verdicts: Verdicts, restarts: list[int]) -> None
     rows = np.flatnonzero(verdicts.scored)
     begins = np.diff(np.searchsorted(restarts, rows, side="right"), prepend=-1) != 0
     verdicts.scores[rows], verdicts.contributions[rows] = smooth_table(weight, verdicts.contributions[rows], begins)
+
+
+def _adaptive(threshold: Threshold, machines: int) -> Adaptive | None:
+    """The state of a threshold that adapts; None for one that does not, which then costs nothing, not even the import."""
+    if not isinstance(threshold, (MovingQuantileThreshold, SpotThreshold)):
+        return None
+    from edge_runtime.adapt import adaptive
+
+    return adaptive(threshold, machines)
+
+
+def _run_threshold(threshold: Threshold, verdicts: Verdicts) -> None:
+    """Take a table's scores in order and fill in the threshold that was in force at each reading."""
+    from edge_runtime.adapt import levels_of
+
+    verdicts.thresholds[:] = levels_of(threshold, verdicts.scores)
 
 
 def _run_alarm(alarm: Alarm, verdicts: Verdicts, restarts: set[int]) -> None:

@@ -24,7 +24,7 @@ from edge_runtime.tail import survival
 
 Numbers = npt.NDArray[np.float64]
 
-FEWEST_CLUSTERS = 8
+FEWEST_CLUSTERS = 10
 """Fewer say nothing about how often an alarm comes."""
 WANTED_CLUSTERS = 30
 """The initial level is the highest with so many clusters."""
@@ -33,7 +33,7 @@ LOWEST_QUANTILE = 0.8
 SHAPE_SPREAD = 0.2
 """The standard deviation of the prior of the shape around zero."""
 FARTHEST = 3.0
-"""A budget of at most so many times the days of held-out readings is taken from their tail."""
+"""A budget of at most so many times the days of held-out readings, divided by the dispersion, is taken from their tail."""
 
 _SHAPES = np.linspace(-0.5, 0.7, 49)[:, None]
 _SCALES = np.exp(np.linspace(-1.6, 1.6, 65))[None]
@@ -50,8 +50,7 @@ class AlarmLevels:
 
     def __init__(self, stretches: Sequence[Numbers], policy: AlarmPolicy) -> None:
         k, n = policy.k, policy.n
-        recent = [_last(stretch, n, -np.inf) for stretch in stretches]
-        kth = [np.partition(each, n - k, axis=1)[:, n - k] for each in recent]
+        kth = [_largest(_last(stretch, n, -np.inf), k) for stretch in stretches]
         self.raising = np.concatenate([np.minimum(s, each) for s, each in zip(stretches, kth, strict=True)])
         """(N,): an alarm is up for raising at the enter level u where this is above u."""
         self._clearing = np.concatenate([_last(stretch, n, np.inf).max(axis=1) for stretch in stretches])
@@ -88,7 +87,7 @@ class AlarmRate:
         self.clusters = len(peaks)
         self.is_known = self.clusters >= FEWEST_CLUSTERS
         if self.is_known:
-            self._dispersion = _dispersion(rows, len(self._levels.raising))
+            self.dispersion = _dispersion(rows, len(self._levels.raising))
             self._fit_tail(peaks - self.initial)
 
     def _fit_tail(self, excesses: Numbers) -> None:
@@ -99,7 +98,7 @@ class AlarmRate:
         is_possible = (inner > 0).all(axis=-1)
         logs = np.log1p(np.maximum(shapes[..., None] * excesses / scales[..., None], -1 + 1e-12)).sum(axis=-1)
         likelihood = -len(excesses) * np.log(scales) - (1 + 1 / shapes) * logs
-        logs = likelihood / self._dispersion - (_SHAPES / SHAPE_SPREAD) ** 2 / 2
+        logs = likelihood / self.dispersion - (_SHAPES / SHAPE_SPREAD) ** 2 / 2
         weights = np.where(is_possible, np.exp(logs - logs[is_possible].max()), 0.0)
         kept = weights > 1e-5
         self._weights = weights[kept] / weights[kept].sum()
@@ -116,7 +115,7 @@ class AlarmRate:
         else:
             rates, weights = self._tail_rates(level)
         low, high = _weighted_quantiles(rates, weights, (0.025, 0.975))
-        return FalseAlarms(self._days, self.clusters, float(rates @ weights), low, high)
+        return FalseAlarms(self._days, self.clusters, float(rates @ weights), low, high, self.dispersion)
 
     def threshold_for(self, per_day: float, confidence: float) -> float:
         """The lowest threshold, in units of the score, with at most so many alarms a day; not below the initial level.
@@ -146,15 +145,22 @@ class AlarmRate:
 
     def _rates(self, clusters: int) -> Numbers:
         """Twenty equally likely rates a day for so many clusters: Gamma distributed (Wilson & Hilferty 1931)."""
-        shape = clusters / self._dispersion + 0.5
+        shape = clusters / self.dispersion + 0.5
         cubes = np.maximum(1 - 1 / (9 * shape) + _NORMAL_QUANTILES / (3 * np.sqrt(shape)), 0.0) ** 3
-        return np.asarray(shape * cubes * self._dispersion / self._days)
+        return np.asarray(shape * cubes * self.dispersion / self._days)
 
 
 def _last(scores: Numbers, n: int, before: float) -> Numbers:
     """The last n scores at each one (N, n), filled up with `before` where there are fewer."""
     padded = np.concatenate((np.full(n - 1, before), scores))
     return np.lib.stride_tricks.sliding_window_view(padded, n)
+
+
+def _largest(rows: Numbers, k: int, chunk: int = 65_536) -> Numbers:
+    """The k-th largest number of each row (N, n); a chunk at a time, since n copies of a year's scores are gigabytes."""
+    n = rows.shape[1]
+    found = [np.partition(rows[i : i + chunk], n - k, axis=1)[:, n - k] for i in range(0, len(rows), chunk)]
+    return np.concatenate(found) if found else np.empty(0)
 
 
 def _dispersion(rows: npt.NDArray[np.int64], count: int, blocks: int = 10) -> float:

@@ -24,6 +24,8 @@ class FalseAlarms:
     """The lower end of the 95 % interval of alarms a day."""
     high: float | None = None
     """Its upper end."""
+    dispersion: float | None = None
+    """The variance of the clusters' number over time divided by its mean: 1 if they come at random, more if in bursts."""
 
 
 class _Fitted:
@@ -119,6 +121,8 @@ class MovingQuantileThreshold(_Fitted):
     """The quantile is multiplied by this."""
     rate: float
     """A score above the quantile raises it by about this share."""
+    run: int
+    """The so-manieth score in a row above the threshold, and those after it, are not learned from."""
     limit: float
     """The threshold stays between `value / limit` and `value * limit`."""
     value: float
@@ -128,7 +132,8 @@ class MovingQuantileThreshold(_Fitted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_moving_quantile(self.percentile, self.factor, self.rate, self.limit)
+        check_moving_quantile(self.percentile, self.factor, self.rate)
+        check_adaptive(self.run, self.limit)
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ class SpotThreshold(_Fitted):
     """The tail begins at this quantile of the held-out scores, 0 to 1."""
     peaks: int
     """The tail is fitted to the newest so many excesses."""
+    run: int
+    """The so-manieth score in a row above the threshold, and those after it, are not learned from."""
     limit: float
     """The threshold stays between `value / limit` and `value * limit`."""
     value: float
@@ -160,11 +167,12 @@ class SpotThreshold(_Fitted):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_tail(self.q, self.level)
-        check_spot(self.peaks, self.limit)
+        check_peaks(self.peaks)
+        check_adaptive(self.run, self.limit)
         if not (0 < len(self.excesses) <= min(self.peaks, self.exceeded) and min(self.excesses) > 0):
             raise ValueError(f"expected 1 to {min(self.peaks, self.exceeded)} excesses above zero, got {self.excesses}")
-        if not 0 < self.start <= self.value:
-            raise ValueError(f"expected start above zero and at most {self.value:g}, the threshold, got {self.start:g}")
+        if not self.start > 0:
+            raise ValueError(f"expected start above zero, got {self.start:g}")
         if not self.q * self.scores < self.exceeded <= self.scores:
             raise ValueError(
                 f"expected more than {self.q * self.scores:g} and at most {self.scores} exceeded, got {self.exceeded}"
@@ -191,7 +199,7 @@ def check_percentile(percentile: float, factor: float) -> None:
         raise ValueError(f"expected a factor above 0, got {factor:g}")
 
 
-def check_moving_quantile(percentile: float, factor: float, rate: float, limit: float) -> None:
+def check_moving_quantile(percentile: float, factor: float, rate: float) -> None:
     """Raise `ValueError` for what no moving quantile can have."""
     if not 0 < percentile < 100:
         raise ValueError(f"expected a percentile above 0 and below 100, got {percentile:g}")
@@ -199,7 +207,6 @@ def check_moving_quantile(percentile: float, factor: float, rate: float, limit: 
         raise ValueError(f"expected a factor above 1, got {factor:g}")
     if not 0 < rate < 1:
         raise ValueError(f"expected a rate between 0 and 1, got {rate:g}")
-    check_limit(limit)
 
 
 def check_tail(q: float, level: float) -> None:
@@ -210,14 +217,15 @@ def check_tail(q: float, level: float) -> None:
         raise ValueError(f"expected q above 0 and below {1 - level:g} (what is above the level), got {q:g}")
 
 
-def check_spot(peaks: int, limit: float) -> None:
+def check_peaks(peaks: int) -> None:
     """Raise `ValueError` for what no streaming tail can have."""
     if not 10 <= peaks <= 10_000:
         raise ValueError(f"expected peaks from 10 to 10000, got {peaks}")
-    check_limit(limit)
 
 
-def check_limit(limit: float) -> None:
-    """Raise `ValueError` unless a threshold may move between 1 and `limit` times its first value."""
+def check_adaptive(run: int, limit: float) -> None:
+    """Raise `ValueError` for what no threshold that adapts can have."""
+    if not 1 <= run <= 1000:
+        raise ValueError(f"expected a run from 1 to 1000, got {run}")
     if not 1 <= limit <= 100:
         raise ValueError(f"expected a limit from 1 to 100, got {limit:g}")

@@ -81,30 +81,44 @@ def _fit(rule: ThresholdRule, scores: Scores) -> Threshold:
             return TailThreshold("evt", rule.q, rule.level, _above_zero(value))
         case MovingQuantileRule():
             value = _above_zero(rule.factor * _percentile(scores, rule.percentile))
-            return MovingQuantileThreshold(rule.kind, rule.percentile, rule.factor, rule.rate, rule.limit, value)
+            return MovingQuantileThreshold(
+                rule.kind, rule.percentile, rule.factor, rule.rate, rule.run, rule.limit, value
+            )
         case SpotRule():
             start, excesses = _excesses(rule, scores)
             value = tail_level(start, fit_pareto(excesses), len(excesses) / len(scores), rule.q)
             kept = tuple(excesses[-rule.peaks :].tolist())
             return SpotThreshold(
-                rule.kind, rule.q, rule.level, rule.peaks, rule.limit, value, start, kept, len(scores), len(excesses)
+                rule.kind,
+                rule.q,
+                rule.level,
+                rule.peaks,
+                rule.run,
+                rule.limit,
+                value,
+                start,
+                kept,
+                len(scores),
+                len(excesses),
             )
         case BudgetRule():
             raise AssertionError("a budget is fitted to alarms, not to scores alone")
 
 
 def _fit_budget(rule: BudgetRule, rate: AlarmRate, days: float) -> BudgetThreshold:
-    farthest = FARTHEST * days
     if not rate.is_known:
         needed = max(rule.days / FARTHEST, days * FEWEST_CLUSTERS / max(rate.clusters, 1))
         raise TrainingError(
             f"expected at least {FEWEST_CLUSTERS} separate peaks of the held-out normal scores for a false-alarm budget, got "
             f"{rate.clusters} in {days:.3g} days: none is supported yet; calibrate on about {needed:.2g} days of normal readings"
         )
+    farthest = FARTHEST * days / rate.dispersion
     if rule.days > farthest:
+        bursts = f", whose peaks come in bursts (dispersion {rate.dispersion:.2g})" if rate.dispersion > 2 else ""
         raise TrainingError(
-            f"one false alarm in {rule.days:g} days is more than {days:.3g} days of held-out normal readings support: it "
-            f"takes {rule.days / FARTHEST:.3g} days of them; the tightest budget supported is days = {_rounded_down(farthest)}"
+            f"one false alarm in {rule.days:g} days is more than {days:.3g} days of held-out normal readings support{bursts}: it "
+            f"takes {rule.days / farthest * days:.3g} days of them; the tightest budget supported is days = "
+            f"{_rounded_down(farthest)}"
         )
     return BudgetThreshold(
         "budget", rule.days, rule.confidence, _above_zero(rate.threshold_for(1 / rule.days, rule.confidence))

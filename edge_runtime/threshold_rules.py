@@ -9,7 +9,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_runtime.manifest_threshold import check_moving_quantile, check_percentile, check_spot, check_tail
+from edge_runtime.manifest_threshold import (
+    check_adaptive,
+    check_moving_quantile,
+    check_peaks,
+    check_percentile,
+    check_tail,
+)
 
 FEWEST_PEAKS = 10
 """Fewer excesses than this say nothing about a tail."""
@@ -123,11 +129,14 @@ class MovingQuantileRule:
     """The quantile is multiplied by this; above 1."""
     rate: float = 0.005
     """A score above the quantile raises it by about this share; (100 - percentile) % of it is what another lowers it by."""
-    limit: float = 1.5
+    run: int = 3
+    """The so-manieth score in a row above the threshold, and those after it, are not learned from; 1: none above it is."""
+    limit: float = 1.2
     """The threshold stays between the calibrated one divided by this and multiplied by this: a slow fault drags it no further."""
 
     def __post_init__(self) -> None:
-        check_moving_quantile(self.percentile, self.factor, self.rate, self.limit)
+        check_moving_quantile(self.percentile, self.factor, self.rate)
+        check_adaptive(self.run, self.limit)
 
     @property
     def fewest_scores(self) -> int:
@@ -149,12 +158,15 @@ class SpotRule:
     """The tail begins at this quantile of the scores, 0 to 1."""
     peaks: int = 200
     """The tail is fitted to the newest so many excesses."""
-    limit: float = 1.5
+    run: int = 3
+    """The so-manieth score in a row above the threshold, and those after it, are not learned from; 1: none above it is."""
+    limit: float = 1.2
     """The threshold stays between the calibrated one divided by this and multiplied by this: a slow fault drags it no further."""
 
     def __post_init__(self) -> None:
         check_tail(self.q, self.level)
-        check_spot(self.peaks, self.limit)
+        check_peaks(self.peaks)
+        check_adaptive(self.run, self.limit)
 
     @property
     def fewest_scores(self) -> int:

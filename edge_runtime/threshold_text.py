@@ -13,6 +13,12 @@ from edge_runtime.manifest import (
     Threshold,
 )
 
+LONGEST = 36_500.0
+"""Days; beyond a hundred years a number would only look exact."""
+
+UNSTEADY = 2.0
+"""A dispersion above this is not chance: what is estimated for the time to come may not hold."""
+
 
 def threshold_text(threshold: Threshold) -> str:
     """The threshold and the rule it came from."""
@@ -47,10 +53,13 @@ def false_alarms_text(threshold: Threshold) -> str:
     if isinstance(threshold, BudgetThreshold):
         what = f"at most one in {threshold.days:g} days"
     else:
-        what = f"about one in {_days(expected.per_day)} days"
+        what = f"about one in {_days(expected.per_day):.2g} days"
+    soonest, latest = _days(expected.high), _days(expected.low)
+    between = f"between {soonest:.2g} and {latest:.2g}" if latest < LONGEST else f"{soonest:.2g} or more"
+    bursts = ", in bursts: the scores are not steady" if (expected.dispersion or 1) > UNSTEADY else ""
     return (
-        f"{what} (95 %: between {_days(expected.high)} and {_days(expected.low)}), "
-        f"from {expected.days:.3g} days of calibration data with {expected.clusters} separate peaks"
+        f"{what} (95 %: {between}), "
+        f"from {expected.days:.3g} days of calibration data with {expected.clusters} separate peaks{bursts}"
     )
 
 
@@ -59,6 +68,5 @@ def _bounds(threshold: MovingQuantileThreshold | SpotThreshold) -> str:
     return f"to begin with; stays between {low:.4g} and {high:.4g}"
 
 
-def _days(per_day: float) -> str:
-    """One in so many days; beyond a thousand years nobody has seen."""
-    return f"{1 / per_day:.2g}" if per_day > 1 / 365_000 else "more than 1000 years of"
+def _days(per_day: float) -> float:
+    return min(1 / per_day, LONGEST) if per_day > 0 else LONGEST

@@ -29,14 +29,22 @@ from edge_runtime.engines.numpy import (
 from edge_runtime.golden import GoldenReadings, write_golden
 from edge_runtime.manifest import (
     AlarmPolicy,
+    BudgetThreshold,
     Channel,
     Cleaning,
+    FalseAlarms,
+    IQRThreshold,
     Manifest,
+    MovingQuantileThreshold,
     PercentileThreshold,
     Provenance,
     Sampling,
     Scaling,
     Score,
+    SigmaThreshold,
+    SpotThreshold,
+    TailThreshold,
+    Threshold,
     Variant,
     Window,
 )
@@ -58,6 +66,19 @@ FAMILIES = {
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
 """Where the streams made here begin, in microseconds since 1970."""
+
+
+EXCESSES = tuple(np.random.default_rng(3).exponential(0.2, 30).tolist())
+THRESHOLDS: dict[str, Threshold] = {
+    "percentile": PercentileThreshold("percentile", 99.0, 1.5, 2.0),
+    "sigma": SigmaThreshold("sigma", 3.0, 2.0),
+    "iqr": IQRThreshold("iqr", 3.0, 2.0),
+    "evt": TailThreshold("evt", 1e-3, 0.98, 2.0),
+    "budget": BudgetThreshold("budget", 10.0, 0.9, 2.0, FalseAlarms(5.0, 30, 0.03, 0.001, 0.12)),
+    "moving_quantile": MovingQuantileThreshold("moving_quantile", 90.0, 1.5, 0.05, 3, 1.4, 2.0),
+    "spot": SpotThreshold("spot", 1e-3, 0.9, 40, 3, 1.4, 2.0, 1.2, EXCESSES, 300, 30),
+}
+"""One of every kind; the last two move within the scores of a few hundred windows."""
 
 
 def manifest(T: int = 8, C: int = 3, **changes: Any) -> Manifest:

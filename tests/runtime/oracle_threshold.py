@@ -13,6 +13,7 @@ class Level:
     def __init__(self, fitted: Any) -> None:
         self.fitted = fitted
         self.value = fitted.value
+        self.above = 0  # scores in a row above the threshold
         if fitted.kind == "spot":
             self.excesses = list(fitted.excesses)
             self.scores, self.exceeded = fitted.scores, fitted.exceeded
@@ -25,11 +26,12 @@ class Level:
 
     def learn(self, score: float) -> None:
         """Take a score that has been judged."""
-        if score > self.value:
+        self.above = self.above + 1 if score > self.value else 0
+        if self.fitted.kind not in ("moving_quantile", "spot") or self.above >= self.fitted.run:
             return
         if self.fitted.kind == "moving_quantile":
             self._learn_quantile(score)
-        elif self.fitted.kind == "spot":
+        else:
             self._learn_tail(score)
 
     def _learn_quantile(self, score: float) -> None:

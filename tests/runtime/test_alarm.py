@@ -88,6 +88,24 @@ def test_reset_forgets_everything() -> None:
     assert alarm.step(1, 2.0, 2) == 1
 
 
+@given(
+    scores=st.lists(st.tuples(st.sampled_from([2.0, 0.1, 0.95]), st.sampled_from([0.25, 1.0, 8.0])), max_size=60),
+    k=st.integers(1, 3),
+    more=st.integers(0, 2),
+)
+def test_a_threshold_of_its_own_for_every_score(scores: list[tuple[float, float]], k: int, more: int) -> None:
+    """Score and threshold, multiplied by the same number, are the same to the alarm; one machine or several."""
+    policy = AlarmPolicy(k, k + more, 1.0, 0.9, 3.0)
+    expected = states(policy, [score for score, _ in scores])
+    alone, together = Alarm(policy, 123.0, 1), Alarm(policy, 123.0, 3)
+    for row, (score, factor) in enumerate(scores):
+        time = row * SECOND
+        assert ALARM_STATES[int(alone.step(0, score * factor, time, factor))][0] == expected[row]
+        factors = np.array([factor, 2 * factor])
+        got = together.step(np.array([2, 0]), score * factors, np.full(2, time), factors)
+        assert [ALARM_STATES[state][0] for state in got.tolist()] == [expected[row]] * 2
+
+
 @given(data=st.data(), k=st.integers(1, 62), n=st.integers(1, 62))
 def test_machines_together_are_machines_alone(data: st.DataObject, k: int, n: int) -> None:
     """A step of several machines at once is the same as one by one, for every window of scores a policy may have."""

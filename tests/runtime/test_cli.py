@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -238,10 +239,11 @@ def test_score_writes_a_table(main: Main, data: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["time", "(UTC)", "status", "score", "threshold", "anomalous", "alarm", "mostly"]
-    assert len(lines) == 1 + 12 + 3 + sum(line.startswith("  ") for line in lines)
+    assert len(lines) == 1 + 12 + 4 + sum(line.startswith("  ") for line in lines)
     assert lines[1].startswith("2026-02-01 00:00:00  warming_up")
     assert lines[8].startswith("2026-02-01 00:07:00  scored")
     assert "12 readings: 5 scored, 7 warming_up" in lines
+    assert any(re.match(r"threshold 0\.19\d+ = 99th percentile x .*; false alarms: not known", line) for line in lines)
 
 
 def test_score_writes_json(main: Main, data: Path) -> None:

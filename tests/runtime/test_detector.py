@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime import Reading, ReadingError, Verdict, load
+from edge_runtime.adapt import adaptive, levels_of
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.detector import Detector, choose_variant
 from edge_runtime.engines import installed_engines, open_engine
@@ -128,6 +129,59 @@ def test_a_model_that_estimates_the_last_readings(engine: str, last: int | None)
     (verdict,) = [each for each in detector().score(clean, handmade.moments(even)) if each.status == "scored"]
     answer = detector().engine.run(clean[None].astype(np.float32))[0]
     assert verdict.score == pytest.approx(np.mean((answer - clean[-K:])[-(last or K) :] ** 2), rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [1.0, 0.3])
+@pytest.mark.parametrize("kind", handmade.THRESHOLDS)
+def test_every_threshold_is_the_same_in_all_three_ways(kind: str, smoothing: float) -> None:
+    """Verdicts, the threshold each was judged by among them, to the last bit; a machine's threshold is its own."""
+    changes = {"spot": {"start": 0.7, "limit": 3.0}, "moving_quantile": {"factor": 1.1}}
+    threshold = replace(handmade.THRESHOLDS[kind], value=0.9, **changes.get(kind, {}))
+    m = replace(rough_manifest(8, 3, Score(smoothing=smoothing)), threshold=threshold)
+    streams = [rough_stream(300, 3, seed) for seed in (1, 2)]
+    expected = [as_stream(handmade.detector("numpy", m, batch=1), *stream) for stream in streams]
+    many = handmade.detector("numpy", m, machines=2, batch=1)
+    both = list(
+        many.update_many(
+            np.tile([0, 1], 300),
+            np.stack([values for values, _ in streams], axis=1).reshape(-1, 3),
+            handmade.moments(np.stack([times for _, times in streams], axis=1).ravel()),
+        )
+    )
+    for machine, (values, times) in enumerate(streams):
+        assert without_machine(both[machine::2]) == expected[machine]
+        assert without_machine(many.score(values, handmade.moments(times))) == expected[machine]
+        used = [verdict.threshold for verdict in expected[machine]]
+        assert {verdict.anomalous for verdict in expected[machine]} == {True, False, None}
+        assert all(
+            verdict.anomalous == (verdict.score > verdict.threshold)
+            for verdict in expected[machine]
+            if verdict.score is not None
+        )
+        if adaptive(threshold, 1) is not None:
+            assert len(set(used)) > 3
+            assert used == levels_of(threshold, np.array([each.score or np.nan for each in expected[machine]])).tolist()
+        else:
+            assert set(used) == {0.9}
+
+
+@pytest.mark.parametrize("kind", ["moving_quantile", "spot"])
+def test_reset_forgets_what_a_threshold_learned_and_a_gap_does_not(kind: str) -> None:
+    """It is the machine's, not the window's."""
+    threshold = replace(handmade.THRESHOLDS[kind], value=1.0, limit=3.0)
+    threshold = replace(threshold, start=0.5) if kind == "spot" else threshold
+    m = handmade.manifest(4, 2, threshold=threshold)
+    values, times = handmade.stream(300, 2)
+    detector = handmade.detector("numpy", replace(m, window=replace(m.window, length=5)), machines=2)
+    learned = as_stream(detector, values, times)[-1].threshold
+    assert learned != 1.0
+    late = float(times[-1] / 1e6) + 1000
+    after_gap = detector.update(Reading(late, values[0]))
+    assert (after_gap.status, after_gap.threshold) == ("gap", pytest.approx(learned, rel=0.2))
+    assert after_gap.threshold != 1.0
+    assert detector.update(Reading(late, values[0], 1)).threshold == 1.0
+    detector.reset(0)
+    assert detector.update(Reading(late, values[0])).threshold == 1.0
 
 
 @settings(max_examples=40)

@@ -52,6 +52,15 @@ def test_the_peak_of_a_cluster() -> None:
     assert (peaks.tolist(), rows.tolist()) == ([4.0, 7.0], [2, 9])
 
 
+def test_more_scores_than_a_chunk() -> None:
+    """Are taken in pieces, and none is lost between them."""
+    scores = np.random.default_rng(9).exponential(1.0, 140_000)
+    policy = AlarmPolicy(2, 2)
+    _, rows = AlarmLevels([scores], policy).clusters(4.0)
+    assert rows.tolist() == alarms([scores], policy, 4.0)
+    assert rows.max() > 131_072
+
+
 def test_too_few_alarms_are_not_known() -> None:
     """No number is given, but how many days and clusters there were; no score at all is no cluster."""
     known = AlarmRate([np.random.default_rng(1).exponential(1.0, 200)], 2.0, AlarmPolicy())

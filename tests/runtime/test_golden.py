@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle import Bundle, seal
-from edge_runtime.engines import installed_engines
+from edge_runtime.detector import Detector
+from edge_runtime.engines import installed_engines, open_engine
 from edge_runtime.errors import AnomaliteError, BundleError, EngineError
 from edge_runtime.golden import GoldenReadings, check_golden, read_golden, write_golden
 
@@ -143,6 +144,25 @@ def test_a_decision_flipped_within_the_tolerance_counts_only_away_from_the_thres
         result = check_golden(resealed, golden, resealed.manifest.variants[0], "numpy")
         assert result.flipped == flipped
         assert result.passed == (flipped == 0)
+
+
+@pytest.mark.parametrize("kind", handmade.THRESHOLDS)
+def test_golden_readings_hold_for_every_threshold(tmp_path: Path, kind: str) -> None:
+    """Decisions are compared by the threshold in force at each reading; scores elsewhere would be decided otherwise."""
+    threshold = replace(handmade.THRESHOLDS[kind], value=0.9)
+    threshold = replace(threshold, start=0.6, limit=3.0) if kind == "spot" else threshold
+    m, model = handmade.manifest(4, 2, threshold=threshold), handmade.lstm_model(4, 2)
+    values, times = handmade.stream(200, 2)
+    verdicts = Detector(m, open_engine("numpy", model, (4, 2))).score(values, handmade.moments(times))
+    assert 0 < verdicts.anomalous.sum() < verdicts.scored.sum()
+    m = replace(m, variants=(handmade.variant("numpy-float32", "model.npz", "numpy"),))
+    scores = verdicts.scores
+    for factor, passes in ((1.0, True), (1 + 1e-6, True), (1.3, False)):
+        golden = GoldenReadings(values, times, verdicts.status_codes, {"numpy-float32": scores * factor})
+        bundle = seal(tmp_path / "any.anomalite", m, {"numpy-float32": model}, write_golden(golden))
+        result = check_golden(bundle, golden, bundle.manifest.variants[0], "numpy")
+        assert result.passed == passes
+        assert (result.flipped == 0) == passes
 
 
 GOLDEN = columns_of(MEMBERS["golden.npz"])

@@ -77,18 +77,18 @@ def score_rules(draw: st.DrawFn) -> Score:
 def thresholds(draw: st.DrawFn) -> Threshold:
     """A threshold that stays, or one that adapts, so quickly that forty readings show it."""
     value = draw(st.floats(0.3, 2))
-    limit = draw(st.sampled_from([1.0, 1.1, 3.0]))
+    run, limit = draw(st.sampled_from([1, 2, 3])), draw(st.sampled_from([1.0, 1.1, 3.0]))
     kind = draw(st.sampled_from(["percentile", "moving_quantile", "spot"]))
     if kind == "percentile":
         return PercentileThreshold("percentile", 99.0, 1.0, value)
     if kind == "moving_quantile":
         share, factor = draw(st.sampled_from([50.0, 90.0])), draw(st.sampled_from([1.2, 2.0]))
         return MovingQuantileThreshold(
-            "moving_quantile", share, factor, draw(st.sampled_from([0.02, 0.4])), limit, value
+            "moving_quantile", share, factor, draw(st.sampled_from([0.02, 0.4])), run, limit, value
         )
     start = value * draw(st.sampled_from([0.1, 0.5, 0.9]))
     excesses = tuple(draw(st.lists(st.floats(0.01, 1), min_size=2, max_size=12)))
-    return SpotThreshold("spot", 0.01, 0.9, 12, limit, value, start, excesses, 12, 12)
+    return SpotThreshold("spot", 0.01, 0.9, 12, run, limit, value, start, excesses, 12, 12)
 
 
 @st.composite
@@ -194,8 +194,8 @@ def test_oracle_tells_policies_apart(change: str) -> None:
         "smoothing": replace(m, score=Score("mae", smoothing=0.3)),
         "whitening": replace(m, score=Score("mahalanobis", whitening=((1.0, 0.4), (0.4, 2.0)))),
         "n": replace(m, alarm=AlarmPolicy(2, 5, 1.0, 0.9, 0.0)),
-        "moving": replace(m, threshold=MovingQuantileThreshold("moving_quantile", 90.0, 1.5, 0.05, 3.0, 1.2)),
-        "spot": replace(m, threshold=SpotThreshold("spot", 0.01, 0.9, 20, 3.0, 1.2, 0.8, (0.1, 0.3, 0.2), 30, 3)),
+        "moving": replace(m, threshold=MovingQuantileThreshold("moving_quantile", 90.0, 1.5, 0.05, 3, 3.0, 1.2)),
+        "spot": replace(m, threshold=SpotThreshold("spot", 0.01, 0.9, 20, 3, 3.0, 1.2, 0.8, (0.1, 0.3, 0.2), 30, 3)),
     }[change]
     rng = np.random.default_rng(3)
     values = rng.normal(0, 1.6, (200, C)) * np.repeat(rng.choice([0.3, 1.0, 1.6], 40), 5)[:, None]

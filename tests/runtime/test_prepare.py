@@ -23,14 +23,18 @@ def test_windows_of_a_table_are_those_of_its_readings() -> None:
     values[7, 0] = values[20:23, 1] = np.nan
     values[30, 1] = np.inf
     times[40:] += 10 * handmade.SECOND
-    windows, ends = preparation(m).windows_of(values, times)
+    windows, ends, begins = preparation(m).windows_of(values, times)
     single = preparation(m)
     expected = {}
+    restarts = []
     for row, time in enumerate(times.tolist()):
-        status, _, window = single.step(0, values[row], time)
+        status, restarted, window = single.step(0, values[row], time)
+        restarts += [row] if restarted else []
         if window is not None:
             assert status == SCORED
             expected[row] = window.copy()
+    assert restarts == [21, 22, 40]
+    assert ends[begins].tolist() == [3, 26, 43]  # the first four readings, and the first four after each restart
     assert ends.tolist() == list(expected)
     assert windows.tobytes() == np.stack(list(expected.values())).tobytes()
     assert windows.dtype == np.float32
@@ -49,17 +53,18 @@ def test_windows_of_a_table_start_fresh() -> None:
     first, second = prepare.windows_of(values, times), prepare.windows_of(values, times)
     assert first[0].tobytes() == second[0].tobytes()
     assert np.array_equal(first[1], second[1])
+    assert first[2].tolist() == second[2].tolist() == [True] + [False] * 16
 
 
 def test_a_table_without_a_full_window() -> None:
     """No windows, of the right shape."""
     values, times = handmade.stream(3, 2)
-    windows, ends = preparation(handmade.manifest(4, 2)).windows_of(values, times)
-    assert (windows.shape, ends.shape) == ((0, 4, 2), (0,))
+    windows, ends, begins = preparation(handmade.manifest(4, 2)).windows_of(values, times)
+    assert (windows.shape, ends.shape, begins.shape) == ((0, 4, 2), (0,), (0,))
 
 
 def test_a_window_is_scaled() -> None:
     """In units of each channel's spread, around its center."""
     m = handmade.manifest(2, 2, scaling=Scaling("standard", (10.0, -1.0), (2.0, 0.5)))
-    windows, _ = preparation(m).windows_of(np.array([[12.0, -1.0], [8.0, 0.0]]), handmade.stream(2, 2)[1])
+    windows, _, _ = preparation(m).windows_of(np.array([[12.0, -1.0], [8.0, 0.0]]), handmade.stream(2, 2)[1])
     assert windows.tolist() == [[[1.0, 0.0], [-1.0, 2.0]]]

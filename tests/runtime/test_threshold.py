@@ -167,7 +167,7 @@ def test_a_tail_of_equal_scores(kind: str) -> None:
 
 def test_a_budget_the_scores_do_not_support() -> None:
     """Says how many days it takes and offers the tightest that is supported, which then is accepted."""
-    scores = normal_scores(3000)
+    scores = normal_scores(3000, seed=2)
     with pytest.raises(TrainingError) as caught:
         fit(BudgetRule("budget", 100.0), scores, days=10.07)
     assert "one false alarm in 100 days is more than 10.1 days of held-out normal readings support" in str(caught.value)
@@ -177,10 +177,22 @@ def test_a_budget_the_scores_do_not_support() -> None:
     assert fit(BudgetRule("budget", 100.0), scores, days=33.4).value > 0
 
 
+def test_a_budget_on_scores_that_come_in_bursts() -> None:
+    """Supports fewer days, and says that it is the bursts."""
+    scores = normal_scores(3000)
+    scores[:600] *= 3
+    with pytest.raises(TrainingError, match=r"readings support, whose peaks come in bursts \(dispersion \d") as caught:
+        fit(BudgetRule("budget", 30.0), scores)
+    tightest = float(str(caught.value).rsplit(" ", 1)[1])
+    assert tightest < 15
+    threshold = fit(BudgetRule("budget", tightest), scores)
+    assert "in bursts: the scores are not steady" in false_alarms_text(threshold)
+
+
 def test_a_budget_without_alarms_to_count() -> None:
     """A slow score that rises over and again is a few peaks only: said, with how many days it takes."""
     few = 1 + np.abs(np.sin(np.linspace(0, 5 * np.pi, 1000)))
-    with pytest.raises(TrainingError, match=r"at least 8 separate peaks .* got 5 in 10 days: .* about 16 days"):
+    with pytest.raises(TrainingError, match=r"at least 10 separate peaks .* got 5 in 10 days: .* about 20 days"):
         fit(BudgetRule("budget", 3.0), few)
 
 
@@ -205,6 +217,8 @@ def test_a_budget_without_alarms_to_count() -> None:
         ({"kind": "spot", "q": 0.5}, "q above 0 and below 0.02"),
         ({"kind": "spot", "peaks": 3}, "peaks from 10 to 10000, got 3"),
         ({"kind": "spot", "limit": 0.5}, "a limit from 1 to 100, got 0.5"),
+        ({"kind": "spot", "run": 0}, "a run from 1 to 1000, got 0"),
+        ({"kind": "moving_quantile", "run": 0}, "a run from 1 to 1000, got 0"),
         ({"kind": "sigmas"}, "did you mean 'sigma'"),
     ],
 )
@@ -226,7 +240,7 @@ def test_a_section_without_a_kind_is_a_percentile() -> None:
         ({"excesses": ()}, "1 to 200 excesses above zero"),
         ({"excesses": (0.1, -0.1)}, "excesses above zero"),
         ({"exceeded": 2}, "excesses above zero"),
-        ({"start": 5.0}, "start above zero and at most 2"),
+        ({"start": 0.0}, "start above zero, got 0"),
         ({"scores": 10}, "at most 10 exceeded, got 200"),
         ({"limit": 0.0}, "a limit from 1 to 100"),
     ],
@@ -234,7 +248,7 @@ def test_a_section_without_a_kind_is_a_percentile() -> None:
 def test_a_streaming_tail_that_cannot_be(change: dict[str, Any], message: str) -> None:
     """A manifest whose numbers do not fit each other is refused."""
     good = {
-        "kind": "spot", "q": 1e-3, "level": 0.98, "peaks": 200, "limit": 2.0, "value": 2.0, "start": 1.0,
+        "kind": "spot", "q": 1e-3, "level": 0.98, "peaks": 200, "run": 3, "limit": 2.0, "value": 2.0, "start": 1.0,
         "excesses": [0.1] * 200, "scores": 10_000, "exceeded": 200,
     }  # fmt: skip
     assert decode(Threshold, good, "manifest.json").kind == "spot"

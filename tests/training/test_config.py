@@ -118,6 +118,26 @@ FAULTS = {
         "$.threshold",
         "expected a percentile above 0 and at most 100, got 101",
     ),
+    "a rule that is not known": (
+        ("[fit]", '[threshold]\nkind = "sigmas"\n[fit]'),
+        "$.threshold.kind",
+        "unknown kind 'sigmas', did you mean 'sigma'?",
+    ),
+    "a budget of no days": (
+        ("[fit]", '[threshold]\nkind = "budget"\ndays = 0\n[fit]'),
+        "$.threshold",
+        "expected days above 0, got 0",
+    ),
+    "a whitening by hand": (
+        ("[fit]", '[score]\nkind = "mahalanobis"\nwhitening = [[1.0]]\n[fit]'),
+        "$.score.whitening",
+        "unknown key 'whitening'",
+    ),
+    "too much shrinkage": (
+        ("[fit]", '[score]\nkind = "mahalanobis"\nshrinkage = 1.5\n[fit]'),
+        "$.score",
+        "expected a shrinkage from 0 to 1, got 1.5",
+    ),
     "an interval that ends before it starts": (
         ("[sampling]", "[[data.exclude]]\nstart = 2024-01-02T00:00:00\nend = 2024-01-01T00:00:00\n[sampling]"),
         "$.data.exclude[0]",

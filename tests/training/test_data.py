@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -23,6 +24,7 @@ from edge_runtime.manifest import (
     Window,
 )
 from edge_runtime.tables import Table
+from edge_runtime.threshold_rules import BudgetRule, PercentileRule, SigmaRule, TailRule
 from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, Shares, load_config
 from training.data import PARTS, longest_stream, prepare_data, read_files
 
@@ -209,7 +211,8 @@ def test_all_missing_is_refused():
         (8, "the early_stopping part: expected at least 4 unbroken rows for one window, got 1 rows with 0 windows"),
         (
             60,
-            "the calibration part: expected at least 23 unbroken rows for the 20 windows that a threshold needs, got 9",
+            "the calibration part: expected at least 23 unbroken rows for the 20 windows that a threshold of the kind "
+            "percentile needs, got 9",
         ),
     ],
 )
@@ -217,6 +220,32 @@ def test_too_few_rows_are_refused(make_normal, rows, message):
     """A part with too few rows is named, with how many are needed and how many there are."""
     with pytest.raises(TrainingError, match=message):
         prepare(make_table(make_normal(rows)))
+
+
+@pytest.mark.parametrize(
+    "rule", [PercentileRule(), SigmaRule("sigma"), TailRule("evt"), BudgetRule("budget", 1.0)], ids=str
+)
+def test_how_many_rows_are_enough_depends_on_the_rule(make_normal, rule):
+    """Said before anything is trained: one window fewer than the rule needs is refused by its name."""
+    config = replace(make_config(shares=Shares(0.25, 0.25, 0.5)), threshold=rule)
+    rows = 2 * (rule.fewest_scores + 3)
+    assert len(prepare(make_table(make_normal(rows)), config).parts["calibration"].windows) == rule.fewest_scores
+    with pytest.raises(
+        TrainingError, match=f"for the {rule.fewest_scores} windows that a threshold of the kind {rule.kind} needs"
+    ):
+        prepare(make_table(make_normal(rows - 2)), config)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_where_the_windows_begin_anew_is_known(make_normal, stride):
+    """After a gap, after an interval left out, and at the start of a part; with a stride too."""
+    minutes = np.arange(400) + 60 * (np.arange(400) >= 100)
+    exclude = (Exclusion(START + timedelta(minutes=20), START + timedelta(minutes=29)),)
+    data = prepare(make_table(make_normal(400), minutes), make_config(stride=stride, exclude=exclude))
+    first, second = -(-17 // stride), -(-67 // stride)  # 20 rows before the interval, 70 between it and the gap
+    assert np.flatnonzero(data.parts["fit"].begins).tolist() == [0, first, first + second]
+    for name in PARTS[1:]:
+        assert np.flatnonzero(data.parts[name].begins).tolist() == [0]
 
 
 def test_exactly_enough_rows_are_taken(make_normal):

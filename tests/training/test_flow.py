@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from edge_runtime.detector import Detector
 from edge_runtime.errors import ExtraMissingError, RunError, TableError
 from edge_runtime.tables import read_table
 from training import read_run, train
-from training.calibrate import calibrate, reconstruct
+from training.calibrate import calibrate, fit_score, reconstruct
+from training.cli import describe, summary
 from training.data import prepare_data, read_files
 from training.extra import import_extra, require_extra
 from training.flow import plan
@@ -61,14 +63,44 @@ def test_detector_scores_calibration_rows_as_training_did(trained):
     run = read_run(trained)
     model = run.load_model()
     table, _ = read_files(run.config, trained.parent)
-    windows = prepare_data(run.config, table, run.manifest.channels).parts["calibration"].windows
-    result = calibrate(model, windows, run.config.score, run.config.threshold)
+    part = prepare_data(run.config, table, run.manifest.channels).parts["calibration"]
+    result = calibrate(model, part, run.manifest.score, run.config.threshold, run.config.alarm, 60)
     assert result.threshold == run.manifest.threshold
     verdicts = Detector(run.manifest, KerasEngine(model)).score(
         run.stream_values, run.stream_times.view("datetime64[us]")
     )
     assert verdicts.scores[verdicts.scored].tolist() == result.scores.tolist()
     assert not verdicts.anomalous.any()
+
+
+def test_a_fitted_score_and_a_budget_from_configuration_to_manifest(workshop, make_normal, capsys):
+    """The whitening comes from the early-stopping part, the budget is in the manifest, and the summary says what it is worth."""
+    values = make_normal(1200)
+    workshop.write_readings(values=values)
+    workshop.write_config(
+        (
+            "[fit]",
+            '[score]\nkind = "mahalanobis"\nsmoothing = 0.5\n[threshold]\nkind = "budget"\ndays = 0.25\n'
+            "[alarm]\nk = 2\nn = 3\n[fit]",
+        )
+    )
+    run = train(workshop.config, workshop.folder / "run")
+    m, model = run.manifest, run.load_model()
+    table, _ = read_files(run.config, workshop.folder)
+    parts = prepare_data(run.config, table, m.channels).parts
+    assert m.score == fit_score(model, parts["early_stopping"].windows, run.config.score)
+    assert (m.score.kind, m.score.smoothing, len(m.score.whitening)) == ("mahalanobis", 0.5, 2)
+    verdicts = Detector(m, KerasEngine(model)).score(run.stream_values, run.stream_times.view("datetime64[us]"))
+    result = calibrate(model, parts["calibration"], m.score, run.config.threshold, m.alarm, 60)
+    assert verdicts.scores[verdicts.scored].tolist() == result.scores.tolist()
+    assert (m.threshold.kind, m.threshold.days, m.threshold) == ("budget", 0.25, result.threshold)
+    assert m.threshold.false_alarms.days == pytest.approx(177 / 1440)
+    lines = describe(run)
+    assert any(re.fullmatch(r"threshold +\S+ = at most one false alarm in 0\.25 days", line) for line in lines)
+    assert any(
+        re.match(r"false alarms +at most one in 0\.25 days \(95 %: .*\), from 0\.123 days", line) for line in lines
+    )
+    assert summary(run)["false_alarms"]["clusters"] >= 10
 
 
 def test_default_target_is_runs_name(workshop, monkeypatch):

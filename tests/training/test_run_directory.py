@@ -74,7 +74,7 @@ def test_kept_windows_are_the_calibration_windows(trained):
     m = run.manifest
     table, _ = read_files(run.config, trained.parent)
     part = prepare_data(run.config, table, m.channels).parts["calibration"]
-    again, _ = Preparation(m.preparation).windows_of(run.stream_values, run.stream_times)
+    again, _, _ = Preparation(m.preparation).windows_of(run.stream_values, run.stream_times)
     assert again.tobytes() == part.windows.tobytes() == run.calibration_windows.tobytes()
     rows = np.searchsorted(table.times, run.stream_times)
     assert run.stream_values.tobytes() == table.values[rows].tobytes()
