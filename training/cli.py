@@ -12,6 +12,7 @@ from edge_runtime.errors import RunError
 from training.extra import import_keras, quiet_tensorflow, require_extra
 from training.flow import Plan, carry_out, plan
 from training.progress import show_progress
+from training.report_page import PAGE
 from training.run_directory import Run
 
 EXAMPLE = "example: anomalite train examples/ims_bearing/train.toml --out runs/bearing"
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace an earlier run in RUN_DIR")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the summary")
     options = parser.parse_args(arguments)
-    require_extra("anomalite train", "tensorflow", "keras", "matplotlib", "rich")
+    require_extra("anomalite train", "tensorflow", "keras", "matplotlib", "jinja2", "rich")
     try:
         planned = plan(options.config, options.out, options.from_run, options.force)
         run = _carry_out(planned)
@@ -70,6 +71,7 @@ def describe(run: Run) -> list[str]:
         ("threshold", f"{threshold.value:.6g} = {threshold.percentile:g}th percentile x {threshold.factor:g}"),
         *([("from", record.earlier.path)] if record.earlier else []),
         ("run", str(run.path)),
+        ("report", str(run.path / PAGE)),
     ]
     width = max(len(label) for label, _ in rows)
     return [f"{label:{width}}  {text}" for label, text in rows]

@@ -22,7 +22,9 @@ from training.calibrate import Calibration, calibrate
 from training.config import Config, parse_config, read_config
 from training.data import NormalData, Part, longest_stream, prepare_data, read_files
 from training.fit import Fitted, Progress, fit
+from training.labelled import EvaluationTable, leave_out_training, read_evaluation_table
 from training.replace_directory import check_target
+from training.report_sections import Trained, build_report
 from training.run_directory import (
     FORMAT,
     MODEL,
@@ -56,6 +58,10 @@ class Plan:
     out: Path
     earlier: Run | None
     force: bool
+    rows: int
+    """Of the data files, before anything is left out."""
+    test: EvaluationTable | None
+    """What `[evaluation]` names."""
 
 
 def train(
@@ -88,7 +94,9 @@ def plan(
     if earlier is not None:
         _check_continues(earlier, config, channels)
     data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
-    return Plan(config, Path(config_path).absolute(), text, channels, data, sha256, target, earlier, force)
+    test = _evaluation_table(config, Path(config_path).parent, channels, data, sha256)
+    path, rows = Path(config_path).absolute(), len(table.times)
+    return Plan(config, path, text, channels, data, sha256, target, earlier, force, rows, test)
 
 
 def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
@@ -105,15 +113,40 @@ def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
     )
     calibration = calibrate(fitted.model, parts["calibration"].windows, config.score, config.threshold)
     record = _record(plan, fitted)
+    manifest = _manifest(plan, record, calibration)
+    report = build_report(
+        Trained(config, manifest, record, plan.rows, parts, calibration.scores, fitted.model, plan.test)
+    )
     return write_run(
         plan.out,
         model=fitted.model,
-        manifest=_manifest(plan, record, calibration),
+        manifest=manifest,
         config=plan.config_text,
         normal=_normal_readings(plan.data, config.window.length),
         record=record,
+        report=report,
         force=plan.force,
     )
+
+
+def _evaluation_table(
+    config: Config, folder: Path, channels: Sequence[Channel], data: NormalData, data_sha256: dict[str, str]
+) -> EvaluationTable | None:
+    """What to judge the detector by, read before training so that what is wrong with it is said at once."""
+    given = config.evaluation
+    if given is None:
+        return None
+    test = read_evaluation_table(
+        folder / given.file,
+        config.data.time_column,
+        [channel.name for channel in channels],
+        label=given.label,
+        failure=given.failure,
+        normal_until=given.normal_until,
+        ignore_extra=True,
+    )
+    trained_to = from_microseconds(int(data.parts["calibration"].stretches[-1].times[-1]))
+    return leave_out_training(test, data_sha256, trained_to)
 
 
 def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) -> None:

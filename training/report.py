@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.extra import import_extra
 from training.fit import Epoch
@@ -14,11 +15,16 @@ def plot_loss(history: Sequence[Epoch], path: str | Path) -> None:
     import_extra("matplotlib", "anomalite train")
     from matplotlib.figure import Figure  # not pyplot, which would choose a display for the whole process
 
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    draw_loss(figure.subplots(), history)
+    figure.savefig(path, dpi=120, format="png")
+
+
+def draw_loss(axes: Any, history: Sequence[Epoch]) -> None:
+    """Draw the losses of every epoch."""
     epochs = range(1, len(history) + 1)
     held_out = [epoch.held_out_loss for epoch in history]
     best = held_out.index(min(held_out))
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
     axes.plot(epochs, [epoch.loss for epoch in history], label="fit windows")
     axes.plot(epochs, held_out, label="early-stopping windows")
     axes.plot(best + 1, held_out[best], "o", color="black", label=f"kept: epoch {best + 1}, {held_out[best]:.3g}")
@@ -27,4 +33,3 @@ def plot_loss(history: Sequence[Epoch], path: str | Path) -> None:
     axes.set(xlabel="epoch", ylabel="mean squared error (scaled units)", yscale="log" if is_wide else "linear")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120, format="png")
