@@ -81,7 +81,7 @@ def timeline_chart(verdicts: Verdicts, labels: npt.NDArray[np.bool_] | None = No
             lower.broken_barh(spans, (place - 0.35, 0.7), facecolors=color)
         lower.set(ylim=(len(strips) - 0.5, -0.5), xlim=(times[0], ends[-1]))
         lower.set_yticks(range(len(strips)), list(strips))
-        locator = dates.AutoDateLocator(maxticks=7)
+        locator = dates.AutoDateLocator(minticks=3, maxticks=7)
         lower.xaxis.set_major_locator(locator)
         lower.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         lower.set_xlabel("time (UTC)")
@@ -153,7 +153,7 @@ def fault_chart(recall: FaultRecall) -> str:
 
 
 def _draw(draw: Callable[[Any], None], height: float) -> str:
-    """Draw on a figure 7.4 inches wide; returns the SVG. Raises `ExtraMissingError` without matplotlib."""
+    """Draw on a figure 6.4 inches wide; returns the SVG. Raises `ExtraMissingError` without matplotlib."""
     matplotlib = import_extra("matplotlib", "the report")
     from matplotlib.figure import Figure
 
@@ -167,7 +167,7 @@ def _draw(draw: Callable[[Any], None], height: float) -> str:
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the reader's browser may well have it
-        figure = Figure(figsize=(7.4, height), layout="constrained")
+        figure = Figure(figsize=(6.4, height), layout="constrained")
         draw(figure)
         figure.savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()

@@ -21,12 +21,6 @@ from training.metrics import Counts, average_precision, count_points, poisson_up
 
 CONFIDENCE = 0.95
 """Of the upper bound on false alarms a day."""
-NORMAL_BY = {
-    "labels": "while the labels say normal",
-    "normal_until": "while the machine was known to be normal",
-    "assumption": "if the machine was normal throughout",
-}
-"""What says which readings are normal, by name, in words that follow "false alarms"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +85,10 @@ class FalseAlarms:
     """Normal readings with a score."""
     anomalous: int
     """How many of them are above the threshold."""
+    in_alarm: int
+    """During how many of them an alarm was up, one raised in an event before included."""
     alarms: int
-    """How many alarms were raised by them."""
+    """How many alarms were raised while the machine was normal."""
     days: float
     """Scored normal time: those readings times the median time between two readings."""
     per_day: float | None
@@ -123,7 +119,7 @@ class Evaluation:
     false_alarms: FalseAlarms
     """From the readings labelled normal, those before `normal_until`, or, with neither, all: an estimate."""
     normal_by: str
-    """What says which readings are normal, one of `NORMAL_BY`."""
+    """What says which readings are normal, `labels`, `normal_until` or `assumption`."""
     failure: AlarmReport | None
     """None without a time of failure."""
 
@@ -168,12 +164,7 @@ def evaluate_verdicts(
         first=from_microseconds(int(times[0])),
         last=from_microseconds(int(times[-1])),
         readings=len(times),
-        statuses={
-            name: int(count)
-            for name, count in zip(
-                STATUSES, np.bincount(verdicts.status_codes, minlength=len(STATUSES)).tolist(), strict=True
-            )
-        },
+        statuses={name: int(np.sum(verdicts.status_codes == code)) for code, name in enumerate(STATUSES)},
         anomalous=int(verdicts.anomalous.sum()),
         alarms=int(np.count_nonzero(verdicts.alarm_codes == RAISED)),
         score_quantiles=normal_quantiles(scores) if len(scores) else {},
@@ -243,7 +234,7 @@ def _judge_event(verdicts: Verdicts, times: npt.NDArray[np.int64], first: int, e
         readings=end - first,
         scored=int(verdicts.scored[first:end].sum()),
         score_delay_s=delay(verdicts.anomalous[first:end]),
-        alarm_delay_s=delay((codes == RAISED) | (codes == ACTIVE)),
+        alarm_delay_s=delay(_is_up(codes)),
     )
 
 
@@ -255,11 +246,16 @@ def _false_alarms(verdicts: Verdicts, times: npt.NDArray[np.int64], is_normal: n
     return FalseAlarms(
         readings=int(is_quiet.sum()),
         anomalous=int(np.count_nonzero(is_quiet & verdicts.anomalous)),
+        in_alarm=int(np.count_nonzero(is_quiet & _is_up(verdicts.alarm_codes))),
         alarms=alarms,
         days=days,
         per_day=alarms / days if days else None,
         per_day_at_most=poisson_upper(alarms, CONFIDENCE) / days if days else None,
     )
+
+
+def _is_up(alarm_codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return np.isin(alarm_codes, (RAISED, ACTIVE))
 
 
 def _times(verdicts: Verdicts) -> npt.NDArray[np.int64]:
@@ -287,26 +283,6 @@ def _check(
         if moment is not None and to_microseconds(moment) < times[0]:
             first, given = (from_microseconds(each).isoformat() for each in (int(times[0]), to_microseconds(moment)))
             raise InputError(f"expected {name} after the first reading, {first}, got {given}")
-
-
-def share_text(value: float | None) -> str:
-    """A share for people."""
-    return "-" if value is None else f"{value:.3f}"
-
-
-def count_text(number: int, what: str) -> str:
-    """A count for people: "1 alarm", "2 alarms"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def days_text(days: float) -> str:
-    """A time for people."""
-    return f"{days:.3g} days" if days >= 2 else f"{24 * days:.3g} hours"
-
-
-def delay_text(seconds: float | None) -> str:
-    """A delay for people."""
-    return "never" if seconds is None else f"{seconds:g} s"
 
 
 def _share(found: list[bool]) -> float | None:

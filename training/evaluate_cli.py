@@ -15,8 +15,9 @@ from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.detector import load
 from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError
-from training.evaluate import NORMAL_BY, Evaluation, Event, Labelled, count_text, days_text, delay_text, share_text
+from training.evaluate import Evaluation, Event, FalseAlarms, Labelled
 from training.labelled import LABEL, EvaluationTable, judge, leave_out_training, read_evaluation_table
+from training.wording import NORMAL_BY, count_text, days_text, delay_text, rate_text, share_text
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,7 +87,7 @@ def _moment(option: str, text: str | None) -> datetime | None:
 
 def describe(evaluation: Evaluation, test: EvaluationTable) -> list[str]:
     """The figures in lines for people."""
-    each, false = evaluation, evaluation.false_alarms
+    each = evaluation
     scored = each.statuses["scored"]
     rows = [("readings", f"{each.readings}, {each.first:%F %T} to {each.last:%F %T} UTC")]
     if not test.is_counted.all():
@@ -100,15 +101,7 @@ def describe(evaluation: Evaluation, test: EvaluationTable) -> list[str]:
         rows.append(("scores", f"{levels}; {each.threshold_quantile:.2%} are not above the threshold"))
     if each.labelled is not None:
         rows += _labelled_rows(each.labelled)
-    normal = (
-        f"{false.anomalous} of {false.readings} normal readings are above the threshold, {NORMAL_BY[each.normal_by]}"
-    )
-    rows.append(("false alarms" if each.normal_by != "assumption" else "if all normal", normal))
-    if false.per_day is not None and false.per_day_at_most is not None:
-        rate = f"{false.per_day:.3g} a day, at most {false.per_day_at_most:.3g} with 95 % confidence"
-        rows.append(
-            ("", f"{count_text(false.alarms, 'alarm')} raised in {days_text(false.days)} of normal readings: {rate}")
-        )
+    rows += _false_alarm_rows(each.false_alarms, each.normal_by)
     if each.failure is not None:
         lead = "no alarm was up at the failure"
         if each.failure.alarm_time is not None and each.failure.lead_hours is not None:
@@ -137,6 +130,16 @@ def _labelled_rows(labelled: Labelled) -> list[tuple[str, str]]:
             f"{events}, found {share_text(labelled.event_recall)} by score, {share_text(labelled.event_recall_alarm)} by alarm",
         ),
     ]
+
+
+def _false_alarm_rows(false: FalseAlarms, normal_by: str) -> list[tuple[str, str]]:
+    label = "if all normal" if normal_by == "assumption" else "false alarms"
+    share = f"{false.anomalous} of {false.readings} normal readings are above the threshold, an alarm was up in {false.in_alarm}"
+    rows = [(label, f"{share}; {NORMAL_BY[normal_by]}")]
+    if false.per_day is not None and false.per_day_at_most is not None:
+        often = f"{rate_text(false.per_day)}, at most {rate_text(false.per_day_at_most)} with 95 % confidence"
+        rows.append(("", f"{count_text(false.alarms, 'alarm')} raised in {days_text(false.days)}: {often}"))
+    return rows
 
 
 def _event_table(events: Sequence[Event]) -> list[str]:

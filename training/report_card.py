@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edge_runtime.manifest import Manifest
 from training.config import Config
-from training.evaluate import days_text
 from training.report_evaluation import Judged
 from training.report_page import Section, Table
 from training.run_directory import Record
+from training.wording import days_text
 
 
 def card_section(config: Config, manifest: Manifest, record: Record, judged: Judged | None) -> Section:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from edge_runtime.detector import Detector
 from edge_runtime.readings import Verdicts
 from training.charts import precision_recall_chart, timeline_chart
-from training.evaluate import NORMAL_BY, Evaluation, Labelled, count_text, days_text, delay_text, share_text
+from training.evaluate import Evaluation, Labelled
 from training.labelled import EvaluationTable, judge
 from training.report_page import Picture, Section, Table
+from training.wording import NORMAL_BY, count_text, days_text, delay_text, rate_text, share_text
 
 MOST_EVENTS = 50
 """Events listed one by one."""
@@ -53,11 +54,11 @@ def evaluation_section(judged: Judged) -> Section:
     each, test = judged.evaluation, judged.test
     false = each.false_alarms
     text = [f"{test.table.source}, sha256 {test.sha256[:12]}. It had no part in training or in the threshold."]
-    trained_on = int((~test.is_counted).sum())
-    if trained_on:
-        text.append(
-            f"Training used this file too: the {trained_on:,} readings up to the end of training do not count here."
-        )
+    if trained_on := int((~test.is_counted).sum()):
+        text = [
+            f"{test.table.source}, sha256 {test.sha256[:12]}. Training used this file too: the {trained_on:,} readings up to "
+            "the end of training do not count here; the others had no part in training or in the threshold."
+        ]
     without = ", ".join(
         f"{count} {name.replace('_', ' ')}" for name, count in each.statuses.items() if count and name != "scored"
     )
@@ -66,9 +67,12 @@ def evaluation_section(judged: Judged) -> Section:
         + (f"; without a score: {without}." if without else ".")
         + f" {each.anomalous} are above the threshold; {count_text(each.alarms, 'alarm')} raised."
     )
-    bound = "" if false.per_day_at_most is None else f", so at most {false.per_day_at_most:.3g} a day (95 % confidence)"
+    bound = (
+        "" if false.per_day_at_most is None else f", so at most {rate_text(false.per_day_at_most)} (95 % confidence)"
+    )
     text.append(
-        f"False alarms {NORMAL_BY[each.normal_by]}: {false.alarms} in {days_text(false.days)} with a score{bound}."
+        f"False alarms {NORMAL_BY[each.normal_by]}: {false.alarms} in {days_text(false.days)} with a score{bound}. "
+        f"{false.anomalous} of {false.readings} such readings are above the threshold, and an alarm was up in {false.in_alarm}."
     )
     if each.failure is not None:
         lead = "No alarm was up at the failure."

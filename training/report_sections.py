@@ -17,7 +17,7 @@ from edge_runtime.schema import encode
 from training.charts import contribution_chart, fault_chart, loss_chart, score_chart, timeline_chart
 from training.config import Config
 from training.data import Part
-from training.evaluate import FalseAlarms, count_text, days_text, evaluate_verdicts
+from training.evaluate import FalseAlarms, evaluate_verdicts
 from training.fault_recall import SIZES, fault_recall
 from training.keras_engine import KerasEngine
 from training.labelled import EvaluationTable
@@ -25,10 +25,11 @@ from training.report_card import card_section
 from training.report_evaluation import Judged, evaluation_section, evaluation_summary, judge_table
 from training.report_page import Picture, Report, Section, Table
 from training.run_directory import Record
+from training.wording import count_text, days_text, rate_text
 
 PARTS = {
     "fit": ("fit", "weights and scaling"),
-    "early_stopping": ("early stopping", "when to stop, and which epoch to keep"),
+    "early_stopping": ("early stopping", "when to stop"),
     "calibration": ("calibration", "the threshold"),
 }
 """By name: what to call a part, and what it decided."""
@@ -101,7 +102,9 @@ def rule_thresholds(scores: npt.NDArray[np.float64]) -> dict[str, float]:
 
 
 def _held_out_section(verdicts: Verdicts, false: FalseAlarms) -> Section:
-    bound = "" if false.per_day_at_most is None else f", so at most {false.per_day_at_most:.3g} a day (95 % confidence)"
+    bound = (
+        "" if false.per_day_at_most is None else f", so at most {rate_text(false.per_day_at_most)} (95 % confidence)"
+    )
     return Section(
         "held-out",
         "Held-out normal readings",
@@ -130,8 +133,8 @@ def _score_section(trained: Trained) -> Section:
         "scores",
         "Scores and thresholds",
         (
-            f"The score is {trained.manifest.score.kind.upper() if len(trained.manifest.score.kind) == 3 else trained.manifest.score.kind} "
-            f"in scaled units. The threshold is fitted to the {len(scores)} held-out normal windows below and stays as it is; "
+            f"The score is of the kind {trained.manifest.score.kind}. The threshold is fitted to the {len(scores)} held-out normal "
+            "windows below, and not to any labels; "
             "the other rules are drawn to compare, with their usual settings.",
         ),
         (Picture(score_chart(scores, (threshold.kind, threshold.value), rules), "Held-out normal scores and the thresholds that different rules take from them."),),

@@ -17,7 +17,18 @@ from training.data import prepare_data, read_files
 from training.replace_directory import check_target, replace_directory
 from training.run_directory import HASHED, RECORD, NormalReadings, read_run, write_run
 
-FILES = {"model.keras", "manifest.json", "config.toml", "normal_windows.npz", "training.json", "loss.csv", "loss.png"}
+FILES = {
+    "model.keras",
+    "manifest.json",
+    "config.toml",
+    "normal_windows.npz",
+    "training.json",
+    "loss.csv",
+    "loss.png",
+} | {
+    "report.html",
+    "report.json",
+}
 
 
 @pytest.fixture
