@@ -82,6 +82,7 @@ def summary(run: Run) -> dict[str, object]:
     record = run.record
     return {
         "run": str(run.path),
+        "report": str(run.path / PAGE),
         "name": record.name,
         "family": run.manifest.family,
         "parameters": record.parameters,

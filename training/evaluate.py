@@ -31,8 +31,8 @@ class AlarmReport:
     """When the alarm was raised that is still active at the failure, UTC; None if there is none."""
     lead_hours: float | None
     """From then to the failure."""
-    false_alarms: int
-    """How many alarms were raised while the machine was still normal."""
+    false_alarms: int | None
+    """How many alarms were raised while the machine was still normal; None if nothing says until when it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,10 @@ class Evaluation:
     labelled: Labelled | None
     """None without labels."""
     false_alarms: FalseAlarms
-    """From the readings labelled normal, those before `normal_until`, or, with neither, all: an estimate."""
+    """From the readings labelled normal, those before `normal_until`, or, with neither, all: an estimate. None of the readings,
+    if only a failure is known: which of them are normal is not."""
     normal_by: str
-    """What says which readings are normal, `labels`, `normal_until` or `assumption`."""
+    """What says which readings are normal: `labels`, `normal_until`, `assumption` or `nothing`."""
     failure: AlarmReport | None
     """None without a time of failure."""
 
@@ -157,8 +158,10 @@ def evaluate_verdicts(
         is_normal, normal_by = ~labels, "labels"
     elif normal_until is not None:
         is_normal, normal_by = times < to_microseconds(normal_until), "normal_until"
-    else:
+    elif failure is None:
         is_normal, normal_by = np.ones(len(times), np.bool_), "assumption"
+    else:
+        is_normal, normal_by = np.zeros(len(times), np.bool_), "nothing"
     scores = verdicts.scores[is_scored]
     return Evaluation(
         first=from_microseconds(int(times[0])),
@@ -179,14 +182,14 @@ def evaluate_verdicts(
 def alarm_report(verdicts: Verdicts, failure_time: Moment, normal_until: Moment | None) -> AlarmReport:
     """Judge the alarms of one machine's verdicts, in order of time, up to the failure.
 
-    Alarms raised before `normal_until` are false (None: no alarm is); naive times are read as UTC. Causal: an alarm counts
+    Alarms raised before `normal_until` are false (None: not counted); naive times are read as UTC. Causal: an alarm counts
     from the verdict that raised it, never from a reading before.
     """
     failure = to_microseconds(failure_time)
     times = _times(verdicts)
     codes = verdicts.alarm_codes[times <= failure]
     raised = times[: len(codes)][codes == RAISED]
-    false_alarms = 0 if normal_until is None else int(np.count_nonzero(raised < to_microseconds(normal_until)))
+    false_alarms = None if normal_until is None else int(np.count_nonzero(raised < to_microseconds(normal_until)))
     if not len(raised) or codes[-1] not in (RAISED, ACTIVE):
         return AlarmReport(None, None, false_alarms)
     return AlarmReport(from_microseconds(int(raised[-1])), (failure - int(raised[-1])) / 3.6e9, false_alarms)

@@ -133,6 +133,8 @@ def _labelled_rows(labelled: Labelled) -> list[tuple[str, str]]:
 
 
 def _false_alarm_rows(false: FalseAlarms, normal_by: str) -> list[tuple[str, str]]:
+    if normal_by == "nothing":
+        return [("false alarms", f"{NORMAL_BY[normal_by]} (--normal-until)")]
     label = "if all normal" if normal_by == "assumption" else "false alarms"
     share = f"{false.anomalous} of {false.readings} normal readings are above the threshold, an alarm was up in {false.in_alarm}"
     rows = [(label, f"{share}; {NORMAL_BY[normal_by]}")]

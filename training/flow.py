@@ -21,6 +21,7 @@ from edge_runtime.readings import from_microseconds
 from training.calibrate import Calibration, calibrate
 from training.config import Config, parse_config, read_config
 from training.data import NormalData, Part, longest_stream, prepare_data, read_files
+from training.extra import require_extra
 from training.fit import Fitted, Progress, fit
 from training.labelled import EvaluationTable, leave_out_training, read_evaluation_table
 from training.replace_directory import check_target
@@ -101,6 +102,7 @@ def plan(
 
 def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
     """Fit, calibrate and write the run directory; errors as for `train`."""
+    require_extra("anomalite train", "matplotlib", "jinja2")  # before the hours, not after them
     config, parts = plan.config, plan.data.parts
     fitted = fit(
         config.model,

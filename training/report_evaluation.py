@@ -43,7 +43,7 @@ def evaluation_summary(evaluation: Evaluation) -> list[tuple[str, str]]:
     if evaluation.failure is not None:
         lead = evaluation.failure.lead_hours
         figures.append(("lead time to failure", "no alarm was up" if lead is None else f"{lead:.1f} hours"))
-    if evaluation.labelled is None:
+    if evaluation.labelled is None and evaluation.normal_by != "nothing":
         false = evaluation.false_alarms
         figures.append(("false alarms, evaluated", f"{false.alarms} in {days_text(false.days)}"))
     return figures
@@ -52,7 +52,6 @@ def evaluation_summary(evaluation: Evaluation) -> list[tuple[str, str]]:
 def evaluation_section(judged: Judged) -> Section:
     """All figures, with the timeline and, with labels, the confusion matrix, the events and the curve."""
     each, test = judged.evaluation, judged.test
-    false = each.false_alarms
     text = [f"{test.table.source}, sha256 {test.sha256[:12]}. It had no part in training or in the threshold."]
     if trained_on := int((~test.is_counted).sum()):
         text = [
@@ -67,13 +66,7 @@ def evaluation_section(judged: Judged) -> Section:
         + (f"; without a score: {without}." if without else ".")
         + f" {each.anomalous} are above the threshold; {count_text(each.alarms, 'alarm')} raised."
     )
-    bound = (
-        "" if false.per_day_at_most is None else f", so at most {rate_text(false.per_day_at_most)} (95 % confidence)"
-    )
-    text.append(
-        f"False alarms {NORMAL_BY[each.normal_by]}: {false.alarms} in {days_text(false.days)} with a score{bound}. "
-        f"{false.anomalous} of {false.readings} such readings are above the threshold, and an alarm was up in {false.in_alarm}."
-    )
+    text.append(_false_alarm_text(each))
     if each.failure is not None:
         lead = "No alarm was up at the failure."
         if each.failure.alarm_time is not None and each.failure.lead_hours is not None:
@@ -99,6 +92,20 @@ def evaluation_section(judged: Judged) -> Section:
                 )
             )
     return Section("evaluation", "Evaluation", tuple(text), tuple(pictures), tables)  # fmt: skip
+
+
+def _false_alarm_text(evaluation: Evaluation) -> str:
+    false = evaluation.false_alarms
+    head = f"False alarms {NORMAL_BY[evaluation.normal_by]}"
+    if evaluation.normal_by == "nothing":
+        return f"{head}."
+    bound = (
+        "" if false.per_day_at_most is None else f", so at most {rate_text(false.per_day_at_most)} (95 % confidence)"
+    )
+    return (
+        f"{head}: {false.alarms} in {days_text(false.days)} with a score{bound}. {false.anomalous} of {false.readings} such "
+        f"readings are above the threshold, and an alarm was up in {false.in_alarm}."
+    )
 
 
 def _labelled_tables(labelled: Labelled) -> tuple[Table, ...]:

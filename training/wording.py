@@ -6,6 +6,7 @@ NORMAL_BY = {
     "labels": "while the labels say normal",
     "normal_until": "while the machine was known to be normal",
     "assumption": "if the machine was normal throughout",
+    "nothing": "are not known: nothing says until when the machine was normal",
 }
 """What says which readings are normal, by name, in words that follow "false alarms"."""
 

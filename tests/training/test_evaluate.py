@@ -67,7 +67,20 @@ def test_an_alarm_after_the_failure_is_no_warning():
     """Only what was known at the failure counts."""
     verdicts = make_verdicts(QUIET, QUIET, QUIET, RAISED, ACTIVE)
     assert alarm_report(verdicts, failure_time=hour(2), normal_until=hour(1)) == AlarmReport(None, None, 0)
-    assert alarm_report(verdicts, failure_time=hour(3), normal_until=None) == AlarmReport(hour(3), 0.0, 0)
+    assert alarm_report(verdicts, failure_time=hour(3), normal_until=None) == AlarmReport(hour(3), 0.0, None)
+
+
+def test_before_a_failure_nothing_is_known_to_be_normal():
+    """Unless it is said until when: an alarm before a failure may be the right one."""
+    verdicts = make_verdicts(QUIET, RAISED, ACTIVE, ACTIVE)
+    verdicts.scores[:] = 2.0
+    verdicts.thresholds[:] = 1.0
+    evaluation = evaluate_verdicts(verdicts, failure=hour(3))
+    assert evaluation.normal_by == "nothing"
+    assert (evaluation.false_alarms.readings, evaluation.false_alarms.alarms) == (0, 0)
+    assert evaluation.false_alarms.per_day is None
+    assert evaluation.failure == AlarmReport(hour(1), 2.0, None)
+    assert evaluate_verdicts(verdicts, failure=hour(3), normal_until=hour(2)).false_alarms.alarms == 1
 
 
 ROWS = st.lists(
@@ -235,7 +248,7 @@ def test_json_carries_the_rates():
     assert data["labelled"]["f1"] == pytest.approx(2 / 3)
     assert data["labelled"]["event_recall"] == data["labelled"]["event_recall_alarm"] == 1
     assert data["labelled"]["events"][0]["score_delay_s"] == 0
-    assert data["failure"] == {"alarm_time": None, "lead_hours": None, "false_alarms": 0}
+    assert data["failure"] == {"alarm_time": None, "lead_hours": None, "false_alarms": None}
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,8 @@ def test_a_run_to_failure(bundle, data, capsys):
     answer = json.loads(run(capsys, bundle, data, *options, "--json")[1])
     assert answer["normal_by"] == "normal_until"
     assert answer["false_alarms"]["readings"] == 27
+    out = run(capsys, bundle, data, "--ignore-extra", "--failure", "2023-11-14T22:13:59")[1]
+    assert "false alarms  are not known: nothing says until when the machine was normal (--normal-until)" in out
     assert set(answer["failure"]) == {"alarm_time", "lead_hours", "false_alarms"}
 
 
