@@ -25,6 +25,10 @@ MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
 """What stands for a missing value, in lower case."""
 
 
+TRUTH = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
+"""What stands for a normal and for an anomalous reading, in lower case."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Readings as columns."""
@@ -36,6 +40,8 @@ class Table:
     """(N,) microseconds since 1970 UTC, rising."""
     values: npt.NDArray[np.float64]
     """(N, C), NaN where missing."""
+    labels: npt.NDArray[np.bool_] | None = None
+    """(N,): which readings are labelled anomalous; None if no labels were asked for."""
 
     @property
     def datetimes(self) -> npt.NDArray[np.datetime64]:
@@ -44,18 +50,23 @@ class Table:
 
 
 def read_table(
-    path: str | PathLike[str], time_column: str, channels: Sequence[str] | None, *, ignore_extra: bool = False
+    path: str | PathLike[str],
+    time_column: str,
+    channels: Sequence[str] | None,
+    *,
+    ignore_extra: bool = False,
+    label: str | None = None,
 ) -> Table:
     """Read a CSV or JSON lines file.
 
-    `channels` are the columns wanted, in order (None: all but the time). Raises `TableError` for a file that is missing or
-    empty, a column that is missing or, unless `ignore_extra`, not asked for, a cell that is no number or infinite, or a time
-    that is not later than the one before.
+    `channels` are the columns wanted, in order (None: all but the time); `label` is a column of labels besides them, 0, 1, true
+    or false. Raises `TableError` for a file that is missing or empty, a column that is missing or, unless `ignore_extra`, not
+    asked for, a cell that is no number or infinite, or a time that is not later than the one before.
     """
     source = str(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = ReadingRows(file, source, time_column, channels, ignore_extra=ignore_extra)
+            rows = ReadingRows(file, source, time_column, channels, ignore_extra=ignore_extra, label=label)
             times, numbers = array("q"), array("d")
             for time, values in rows:
                 times.append(time)
@@ -66,9 +77,28 @@ def read_table(
         raise TableError(f"{source}: expected UTF-8 text, got the byte {fault.object[fault.start]:#04x}") from None
     if not times:
         raise TableError(f"{source}: expected rows of readings, got none below the column names")
-    names = rows.channels
-    table = np.frombuffer(numbers, np.float64).reshape(-1, len(names))
-    return Table(source, names, np.frombuffer(times, np.int64), table)
+    table = np.frombuffer(numbers, np.float64).reshape(len(times), -1)
+    moments = np.frombuffer(times, np.int64)
+    if label is None:
+        return Table(source, rows.channels, moments, table)
+    return Table(source, rows.channels[:-1], moments, table[:, :-1], table[:, -1] == 1)
+
+
+def column_names(path: str | PathLike[str]) -> tuple[str, ...]:
+    """The columns that the first line of a CSV or JSON lines file names; none if it cannot tell. Raises `TableError`."""
+    import csv
+    import json
+
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            first = next((line for line in file if line.strip()), "")
+        if first.lstrip().startswith("{"):
+            return tuple(json.loads(first))
+        return tuple(name.strip() for name in next(csv.reader([first], delimiter=_separator(first)), []))
+    except OSError as fault:
+        raise TableError(f"{path}: cannot be read: {fault.strerror}") from None
+    except (csv.Error, ValueError, RecursionError):  # reading the table says what is wrong with it
+        return ()
 
 
 def check_not_all_missing(table: Table) -> None:
@@ -93,8 +123,11 @@ class ReadingRows:
         channels: Sequence[str] | None,
         *,
         ignore_extra: bool = False,
+        label: str | None = None,
     ) -> None:
-        self.channels = tuple(channels or ())
+        """`label`: a column of labels, which comes after the channels, as 0.0 and 1.0."""
+        self.channels = (*(channels or ()), *(() if label is None else (label,)))
+        self._label = label
         self._lines = iter(lines)
         self._source = source
         self._time_column = time_column
@@ -124,7 +157,7 @@ class ReadingRows:
     def _csv_cells(self, header: str) -> Iterator[tuple[object, list[Any]]]:
         import csv
 
-        separator = max(",;\t", key=header.count)
+        separator = _separator(header)
         try:
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
             self._check_names(names)
@@ -175,12 +208,14 @@ class ReadingRows:
             raise self._error(f"expected a time column {self._time_column!r}, got the columns {', '.join(names)}")
         if self._all_channels:
             self._all_channels = False
-            self.channels = tuple(name for name in names if name != self._time_column)
-            if not self.channels:
+            channels = [name for name in names if name not in (self._time_column, self._label)]
+            if not channels:
                 raise self._error(f"expected at least one channel, got the columns {', '.join(names)}")
+            self.channels = (*channels, *self.channels)
         missing = [name for name in self.channels if name not in names]
         if missing:
-            raise self._error(f"expected a channel {missing[0]!r}, got the columns {', '.join(names)}")
+            what = "a column of labels" if missing[0] == self._label else "a channel"
+            raise self._error(f"expected {what} {missing[0]!r}, got the columns {', '.join(names)}")
         extra = [name for name in names if name != self._time_column and name not in self.channels]
         if extra and not self._ignore_extra:
             raise self._error(f"expected the channels {', '.join(self.channels)}, got one more: {extra[0]!r}")
@@ -201,6 +236,8 @@ class ReadingRows:
         return time
 
     def _number(self, cell: object, channel: str) -> float:
+        if channel == self._label:
+            return self._truth(cell, channel)
         if cell is None:
             return np.nan
         if isinstance(cell, str):
@@ -221,9 +258,20 @@ class ReadingRows:
             raise self._error(f"expected a finite number, got {_short(cell)}", channel)
         return number
 
+    def _truth(self, cell: object, column: str) -> float:
+        """1.0 for an anomalous reading, 0.0 for a normal one; a missing label is no label."""
+        truth = TRUTH.get(str(cell).strip().lower())
+        if truth is None:
+            raise self._error(f"expected a label 0, 1, true or false, got {_short(cell)}", column)
+        return truth
+
     def _error(self, fault: str, column: str | None = None) -> TableError:
         place = f"row {self._row}" if column is None else f"row {self._row}, column {column!r}"
         return TableError(f"{self._source}: {place}: {fault}")
+
+
+def _separator(header: str) -> str:
+    return max(",;\t", key=header.count)
 
 
 def read_stream(

@@ -22,6 +22,7 @@ from edge_runtime.files import write_whole
 from edge_runtime.golden import GoldenReadings, write_golden
 from edge_runtime.manifest import ParityCheck, Variant
 from export.parity import Reference, Windows, check_parity, over_budget, parity_windows
+from export.report import complete_report
 from export.variants import RECIPES, Recipe
 from training.calibrate import reconstruct
 from training.run_directory import Run, read_run
@@ -96,7 +97,9 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
         if failed:
             raise ExportError(f"{target}: {failed[0].variant} on {failed[0].engine} does not repeat its golden scores")
         write_whole(target, trial.read_bytes())
-    return ExportResult(target, Bundle.read(target), tuple(outcomes))
+    result = ExportResult(target, Bundle.read(target), tuple(outcomes))
+    complete_report(run.path, result, say)
+    return result
 
 
 def _prove(

@@ -50,3 +50,12 @@ def test_it_says_what_was_trained_and_draws_a_picture(demo: Demo) -> None:
     picture = (demo.out / "report.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 20_000
+
+
+def test_it_says_where_the_report_is(demo: Demo) -> None:
+    """With the lead time of the trained model, and completed by export."""
+    assert str(demo.run_directory / "report.html") in demo.printed
+    page = (demo.run_directory / "report.html").read_text()
+    assert "<dt>lead time to failure</dt><dd>74.0 hours</dd>" in page
+    for variant in Bundle.read(demo.bundle).manifest.variants:
+        assert f"<td>{variant.name}</td>" in page

@@ -23,6 +23,13 @@ def test_every_package_is_listed() -> None:
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
 
 
+def test_what_is_no_python_is_packed_too() -> None:
+    """Markers of types, and the report's template: a file that is not listed would be missing from the wheel."""
+    for package, listed in PROJECT["tool"]["setuptools"]["package-data"].items():
+        found = {path.name for path in (REPOSITORY / package).iterdir() if path.is_file() and path.suffix != ".py"}
+        assert set(listed) == found, package
+
+
 def test_numpy_is_the_only_requirement() -> None:
     """Everything else is an extra."""
     assert [re.split(r"[<>=!~ ]", requirement)[0] for requirement in PROJECT["project"]["dependencies"]] == ["numpy"]

@@ -8,8 +8,18 @@ Importing this imports no TensorFlow; training does. It may use `edge_runtime`, 
 """
 
 from training.config import Config, load_config
-from training.evaluate import AlarmReport, alarm_report
+from training.evaluate import AlarmReport, Evaluation, alarm_report, evaluate_verdicts
 from training.flow import train
 from training.run_directory import Run, read_run
 
-__all__ = ["AlarmReport", "Config", "Run", "alarm_report", "load_config", "read_run", "train"]
+__all__ = [
+    "AlarmReport",
+    "Config",
+    "Evaluation",
+    "Run",
+    "alarm_report",
+    "evaluate_verdicts",
+    "load_config",
+    "read_run",
+    "train",
+]

@@ -44,8 +44,15 @@ class Calibration:
     threshold: Threshold
     quantiles: dict[str, float]
     """Of the scores, by percentile."""
-    scores: npt.NDArray[np.float64]
-    """(B,), smoothed, in the order of the windows."""
+    stretches: tuple[npt.NDArray[np.float64], ...]
+    """The scores, smoothed, in the order of the windows; one array (B,) for each unbroken run."""
+    days: float
+    """How long they are together."""
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """(B,), all of them."""
+        return np.concatenate(self.stretches)
 
 
 def answers(model: Any, part: Part) -> HeldOut:
@@ -81,8 +88,9 @@ def calibrate(held_out: HeldOut, score: Score, rule: ThresholdRule, alarm: Alarm
     if score.smoothing != 1:
         scores, _ = smooth_table(score.smoothing, contributions, held_out.begins)
     stretches = np.split(scores, np.flatnonzero(held_out.begins)[1:])
-    threshold = fit_threshold(rule, stretches, len(scores) * period_s / 86_400, alarm)
-    return Calibration(score, threshold, normal_quantiles(scores), scores)
+    days = len(scores) * period_s / 86_400
+    threshold = fit_threshold(rule, stretches, days, alarm)
+    return Calibration(score, threshold, normal_quantiles(scores), tuple(stretches), days)
 
 
 def reconstruct(model: Any, windows: npt.NDArray[np.float32], batch: int = 256) -> npt.NDArray[np.float32]:

@@ -15,6 +15,7 @@ from training.extra import import_keras, quiet_tensorflow, require_extra
 from training.families import is_closed_form
 from training.flow import Plan, carry_out, plan
 from training.progress import show_progress
+from training.report_page import PAGE
 from training.run_directory import Run
 
 EXAMPLE = "example: anomalite train examples/ims_bearing/train.toml --out runs/bearing"
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace an earlier run in RUN_DIR")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the summary")
     options = parser.parse_args(arguments)
-    require_extra("anomalite train", "tensorflow", "keras", "matplotlib", "rich")
+    require_extra("anomalite train", "tensorflow", "keras", "matplotlib", "jinja2", "rich")
     try:
         planned = plan(options.config, options.out, options.from_run, options.force)
         run = _carry_out(planned)
@@ -75,6 +76,7 @@ def describe(run: Run) -> list[str]:
         ("false alarms", false_alarms_text(manifest.threshold)),
         *([("from", record.earlier.path)] if record.earlier else []),
         ("run", str(run.path)),
+        ("report", str(run.path / PAGE)),
     ]
     width = max(len(label) for label, _ in rows)
     return [f"{label:{width}}  {text}" for label, text in rows]
@@ -85,6 +87,7 @@ def summary(run: Run) -> dict[str, object]:
     record = run.record
     return {
         "run": str(run.path),
+        "report": str(run.path / PAGE),
         "name": record.name,
         "family": run.manifest.family,
         "parameters": record.parameters,

@@ -155,6 +155,32 @@ class ScoreRule:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluationData:
+    """Readings to judge the trained detector by; they change neither the weights nor the threshold."""
+
+    file: str
+    """CSV or JSON lines, relative to the configuration. Of a file that is trained on, only what comes after training counts."""
+    label: str | None = None
+    """The column that says which readings are anomalous: 0, 1, true or false; None: `anomaly`, if there is one."""
+    failure: datetime | None = None
+    """When the machine failed; without an offset it is UTC."""
+    normal_until: datetime | None = None
+    """Without labels: until then the machine was normal, and an alarm false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What only people know, for the report's model card."""
+
+    purpose: str = ""
+    """What the detector is for, and for whom."""
+    data_licence: str = ""
+    """Under which licence the readings may be used."""
+    contact: str = ""
+    """Whom to ask."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything `anomalite train` needs to know."""
 
@@ -174,6 +200,8 @@ class Config:
     score: ScoreRule = field(default_factory=ScoreRule)
     threshold: ThresholdRule = field(default_factory=PercentileRule)
     alarm: AlarmPolicy = field(default_factory=AlarmPolicy)
+    evaluation: EvaluationData | None = None
+    card: Card = field(default_factory=Card)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):

@@ -22,10 +22,13 @@ from training.calibrate import Calibration, HeldOut, answers, calibrate, fit_sco
 from training.config import Config, parse_config, read_config
 from training.crossfit import cross_fitted
 from training.data import NormalData, Part, longest_stream, prepare_data, read_files
+from training.extra import require_extra
 from training.families import LinearAutoencoder
 from training.fit import Fitted, Progress, fit
+from training.labelled import EvaluationTable, leave_out_training, read_evaluation_table
 from training.models import estimates
 from training.replace_directory import check_target
+from training.report_sections import Trained, build_report
 from training.run_directory import (
     FORMAT,
     MODEL,
@@ -59,6 +62,10 @@ class Plan:
     out: Path
     earlier: Run | None
     force: bool
+    rows: int
+    """Of the data files, before anything is left out."""
+    test: EvaluationTable | None
+    """What `[evaluation]` names."""
 
 
 def train(
@@ -91,23 +98,31 @@ def plan(
     if earlier is not None:
         _check_continues(earlier, config, channels)
     data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
-    return Plan(config, Path(config_path).absolute(), text, channels, data, sha256, target, earlier, force)
+    test = _evaluation_table(config, Path(config_path).parent, channels, data, sha256)
+    path, rows = Path(config_path).absolute(), len(table.times)
+    return Plan(config, path, text, channels, data, sha256, target, earlier, force, rows, test)
 
 
 def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
     """Fit, calibrate and write the run directory; errors as for `train`."""
+    require_extra("anomalite train", "matplotlib", "jinja2")  # before the hours, not after them
     config = plan.config
     fitted, for_score, for_threshold = _fit(plan, progress)
     score = fit_score(for_score, config.score)
     calibration = calibrate(for_threshold, score, config.threshold, config.alarm, config.sampling.period_s)
     record = _record(plan, fitted)
+    manifest = _manifest(plan, record, calibration)
+    report = build_report(
+        Trained(config, manifest, record, plan.rows, plan.data.last, calibration, fitted.model, plan.test)
+    )
     return write_run(
         plan.out,
         model=fitted.model,
-        manifest=_manifest(plan, record, calibration),
+        manifest=manifest,
         config=plan.config_text,
         normal=_normal_readings(plan.data, config.window.length),
         record=record,
+        report=report,
         force=plan.force,
     )
 
@@ -130,6 +145,26 @@ def _fit(plan: Plan, progress: Progress | None) -> tuple[Fitted, HeldOut, HeldOu
         progress=progress,
     )
     return fitted, answers(fitted.model, parts["early_stopping"]), answers(fitted.model, parts["calibration"])
+
+
+def _evaluation_table(
+    config: Config, folder: Path, channels: Sequence[Channel], data: NormalData, data_sha256: dict[str, str]
+) -> EvaluationTable | None:
+    """What to judge the detector by, read before training so that what is wrong with it is said at once."""
+    given = config.evaluation
+    if given is None:
+        return None
+    test = read_evaluation_table(
+        folder / given.file,
+        config.data.time_column,
+        [channel.name for channel in channels],
+        label=given.label,
+        failure=given.failure,
+        normal_until=given.normal_until,
+        ignore_extra=True,
+    )
+    trained_to = from_microseconds(int(data.last.stretches[-1].times[-1]))
+    return leave_out_training(test, data_sha256, trained_to)
 
 
 def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) -> None:

@@ -73,7 +73,13 @@ def linear_autoencoder(spec: LinearAutoencoder, windows: Windows) -> tuple[Affin
     found = principal_components(
         windows, variance=spec.variance or 1.0, most=spec.components, drift_parts=spec.drift_parts
     )
-    return reconstruction(found, 1 - np.sqrt(found.noise / found.variances) if spec.whiten else None)
+    return reconstruction(found, whitening_shares(found) if spec.whiten else None)
+
+
+def whitening_shares(components: Components) -> Matrix:
+    """The share (k,) of each component to reconstruct so that the residual is a Mahalanobis distance, as the module says."""
+    shares: Matrix = 1 - np.sqrt(components.noise / components.variances)
+    return shares
 
 
 def apply(layers: tuple[Affine, Affine], windows: Windows) -> Windows:

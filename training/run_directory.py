@@ -6,6 +6,8 @@ config.toml           the configuration, as it was
 normal_windows.npz    held-out normal windows and a stretch of held-out readings, for proving the exported variants
 training.json         what is needed to repeat the run, and what came of it, with the hashes of the files above
 loss.csv, loss.png    the losses of every epoch
+report.html           the run for people; export adds the exported variants, so that it is not hashed
+report.json           what is in it
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from training.fit import Epoch
 from training.models import copy_model
 from training.replace_directory import replace_directory
 from training.report import plot_loss
+from training.report_page import Report, write_report
 
 FORMAT = 1
 """The format of run directories that this version reads and writes."""
@@ -162,6 +165,7 @@ def write_run(
     config: bytes,
     normal: NormalReadings,
     record: Record,
+    report: Report | None = None,
     force: bool = False,
 ) -> Run:
     """Write a run directory and read it back.
@@ -179,6 +183,8 @@ def write_run(
         write_whole(folder / CONFIG, config)
         write_whole(folder / NORMAL, _pack(normal))
         write_whole(folder / "loss.csv", _loss_csv(record.history))
+        if report is not None:
+            write_report(folder, report)
         write_whole(folder / RECORD, _json(replace(record, files={name: _sha256(folder / name) for name in HASHED})))
     return read_run(path)
 

@@ -26,6 +26,7 @@ from edge_runtime.plot import plot_verdicts
 from edge_runtime.readings import from_microseconds, to_microseconds
 from edge_runtime.tables import Table, read_table
 from training import AlarmReport, Run, alarm_report, read_run
+from training.report_page import PAGE
 
 HERE = Path(__file__).parent
 NORMAL_UNTIL = datetime(2004, 2, 16, tzinfo=UTC)
@@ -66,7 +67,11 @@ def demo(out: Path) -> None:
 
     verdicts = load(bundle_file).score(table.values, table.datetimes)
     plot_verdicts(picture, run.manifest, table, verdicts, trained_until=trained_until)
-    say(f"4. See it: {picture}", f"   The file for the gateway: {bundle_file}")
+    say(
+        f"4. See it: {picture}",
+        f"   All about the run, for a browser: {run_directory / PAGE}",
+        f"   The file for the gateway: {bundle_file}",
+    )
 
 
 def command(*arguments: str) -> None:

@@ -80,7 +80,7 @@ def test_commands_are_found_by_name_only() -> None:
         and isinstance(node.value, str)
         and node.value.startswith(("training.", "export."))
     ]
-    assert naming == [("cli.py", "training.cli"), ("cli.py", "export.cli")]
+    assert naming == [("cli.py", "training.cli"), ("cli.py", "export.cli"), ("cli.py", "training.evaluate_cli")]
 
 
 def test_the_device_needs_numpy_and_the_standard_library() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import TableError
-from edge_runtime.tables import Table, check_not_all_missing, read_stream, read_table
+from edge_runtime.tables import Table, check_not_all_missing, column_names, read_stream, read_table
 
 CHANNELS = ("a", "b")
 PLAIN = "time,a,b\n2004-02-12T10:32:39,1,2\n2004-02-12T10:42:39,3,4\n"
@@ -357,3 +357,61 @@ def test_an_open_quote_swallows_no_readings(ending: str, tmp_path: Path) -> None
     path.write_text("\n".join(["time,a,note", *rows]) + "\n")
     with pytest.raises(TableError, match=r"notes\.csv: row 5: expected CSV"):
         read_table(path, "time", ["a"], ignore_extra=True)
+
+
+LABELLED = """\
+time;a;b;anomaly;note
+2004-02-12T10:32:39;1;2;0;x
+2004-02-12T10:42:39;3;4;1.0;x
+2004-02-12T10:52:39;5;6; TRUE ;x
+2004-02-12T11:02:39;7;;false;x
+"""
+
+
+@pytest.mark.parametrize("channels", [CHANNELS, ("b", "a"), ("a",)])
+def test_labels_come_beside_the_channels(file: Path, channels: tuple[str, ...]) -> None:
+    """0, 1, true and false in any case, wherever the column is; the channels are as without labels."""
+    table = read(file, LABELLED, channels, ignore_extra=True, label="anomaly")
+    assert table.labels is not None
+    assert table.labels.tolist() == [False, True, True, False]
+    plain = read(file, LABELLED, channels, ignore_extra=True)
+    assert plain.labels is None
+    assert table.channels == plain.channels == channels
+    np.testing.assert_array_equal(table.values, plain.values)
+
+
+def test_labels_are_no_channel_if_none_are_named(file: Path) -> None:
+    """All columns but the time and the labels; and JSON has true and false of its own."""
+    content = "\n".join(json.dumps({"time": t, "anomaly": t > 2, "a": t}) for t in (1, 2, 3))
+    table = read(file, content, None, label="anomaly")
+    assert table.channels == ("a",)
+    assert table.labels is not None
+    assert table.labels.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("cell", ["", "2", "-1", "yes", "nan", "0.5", "01"])
+def test_bad_labels(file: Path, cell: str) -> None:
+    """A label that is missing or neither of the two is named with its place."""
+    content = f"time,a,b,anomaly\n2004-02-12T10:32:39,1,2,{cell}\n"
+    message = refusal(file, content, label="anomaly")
+    assert message == f"row 2, column 'anomaly': expected a label 0, 1, true or false, got {cell!r}"
+
+
+def test_a_missing_column_of_labels(file: Path) -> None:
+    """Is called what it is."""
+    assert "expected a column of labels 'fault', got the columns time, a, b" in refusal(file, PLAIN, label="fault")
+
+
+def test_column_names(file: Path) -> None:
+    """From the first line, of either kind; nothing if it cannot be read as one, which reading the table then explains."""
+    for content, expected in (
+        ("\ufeff\n time ;a;b\n", ("time", "a", "b")),
+        ('{"time": 1, "a": 2}\n', ("time", "a")),
+        ("", ()),
+        ('{"time"\n', ()),
+        (b"\xff\xfe", ()),
+    ):
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        assert column_names(file) == expected
+    with pytest.raises(TableError, match="cannot be read"):
+        column_names(file.parent / "none.csv")

@@ -15,7 +15,7 @@ from edge_runtime.manifest import AlarmPolicy, Score, Threshold
 from edge_runtime.manifest_decision import ScoreKind
 from edge_runtime.prepare import Preparation
 from edge_runtime.threshold_rules import BudgetRule, PercentileRule, SpotRule, TailRule
-from training.calibrate import calibrate, fit_score, reconstruct
+from training.calibrate import answers, calibrate, fit_score, reconstruct
 from training.config import ScoreRule
 from training.data import Part
 
@@ -46,7 +46,7 @@ def normal_windows(count=600, seed=0):
 
 
 def calibrated(windows, score, rule, period_s=864.0):
-    return calibrate(Zero(), part_of(windows), score, rule, AlarmPolicy(), period_s)
+    return calibrate(answers(Zero(), part_of(windows)), score, rule, AlarmPolicy(), period_s)
 
 
 def test_threshold_is_percentile_times_factor():
@@ -64,7 +64,7 @@ def test_threshold_is_percentile_times_factor():
 @pytest.mark.parametrize("last", [None, 2])
 def test_every_score_is_fitted(kind, last):
     """The score of other windows of the same machine is about its normal size; what is not fitted is handed on."""
-    score = fit_score(Zero(), normal_windows(), ScoreRule(kind, last, 0.4, shrinkage=0.0))
+    score = fit_score(answers(Zero(), part_of(normal_windows())), ScoreRule(kind, last, 0.4, shrinkage=0.0))
     assert (score.kind, score.last, score.smoothing) == (kind, last, 0.4)
     result = calibrated(normal_windows(seed=1), replace(score, smoothing=1.0), PercentileRule())
     expected = {"mae": (0.8 + 1.13 / 3) / 2, "mse": (1 + 2 / 9) / 2, "mahalanobis": 1.0}[kind]
@@ -75,14 +75,14 @@ def test_the_whitening_is_of_the_held_out_residuals():
     """Their covariance, of the last readings only where the score is of those; shrinkage draws the correlation to none."""
     windows = normal_windows(5000)
     windows[:, :2] *= 100
-    score = fit_score(Zero(), windows, ScoreRule("mahalanobis", 2, shrinkage=0.0))
+    score = fit_score(answers(Zero(), part_of(windows)), ScoreRule("mahalanobis", 2, shrinkage=0.0))
     white = windows[:, -2:].reshape(-1, 2) @ np.array(score.whitening)
     np.testing.assert_allclose(white.T @ white / len(white), np.eye(2), atol=1e-5)
-    alone = np.array(fit_score(Zero(), windows, ScoreRule("mahalanobis", 2, shrinkage=1.0)).whitening)
+    alone = np.array(fit_score(answers(Zero(), part_of(windows)), ScoreRule("mahalanobis", 2, shrinkage=1.0)).whitening)
     np.testing.assert_allclose(
         alone * [1, 1], np.diag(1 / np.sqrt((windows[:, -2:] ** 2).mean(axis=(0, 1)))), rtol=1e-5
     )
-    half = np.array(fit_score(Zero(), windows, ScoreRule("mahalanobis", 2, shrinkage=0.5)).whitening)
+    half = np.array(fit_score(answers(Zero(), part_of(windows)), ScoreRule("mahalanobis", 2, shrinkage=0.5)).whitening)
     assert abs(alone[0, 1]) < abs(half[0, 1]) < abs(score.whitening[0][1])
 
 
@@ -97,8 +97,8 @@ def test_calibration_scores_are_the_devices(kind, smoothing, rule):
     m = handmade.manifest(4, 2)
     windows, _, begins = Preparation(m.preparation).windows_of(values, times)
     assert begins.sum() == 3
-    score = fit_score(Zero(), windows, ScoreRule(kind, smoothing=smoothing))
-    result = calibrate(Zero(), part_of(windows, begins), score, rule, m.alarm, 1.0)
+    score = fit_score(answers(Zero(), part_of(windows)), ScoreRule(kind, smoothing=smoothing))
+    result = calibrate(answers(Zero(), part_of(windows, begins)), score, rule, m.alarm, 1.0)
     detector = Detector(replace(m, score=score, threshold=result.threshold), Zero())
     verdicts = detector.score(values, handmade.moments(times))
     assert verdicts.scores[verdicts.scored].tolist() == result.scores.tolist()
@@ -109,8 +109,12 @@ def test_an_alarm_does_not_reach_across_a_restart():
     """What a budget counts depends on where the windows restart: five in a row cannot come from pieces of three."""
     windows, policy = normal_windows(3000), AlarmPolicy(5, 5)
     pieces = np.arange(3000) % 3 == 0
-    whole = calibrate(Zero(), part_of(windows), Score(), PercentileRule(), policy, 864.0).threshold.false_alarms
-    cut = calibrate(Zero(), part_of(windows, pieces), Score(), PercentileRule(), policy, 864.0).threshold.false_alarms
+    whole = calibrate(
+        answers(Zero(), part_of(windows)), Score(), PercentileRule(), policy, 864.0
+    ).threshold.false_alarms
+    cut = calibrate(
+        answers(Zero(), part_of(windows, pieces)), Score(), PercentileRule(), policy, 864.0
+    ).threshold.false_alarms
     assert whole.per_day is not None
     assert (cut.clusters, cut.per_day) == (0, None)
 
@@ -144,7 +148,7 @@ def test_scores_that_are_not_finite_are_refused():
     with pytest.raises(TrainingError, match="expected finite scores of held-out normal windows, got nan"):
         calibrated(windows, Score(), PercentileRule())
     with pytest.raises(TrainingError, match="expected finite residuals of held-out normal windows, got nan"):
-        fit_score(Zero(), windows, ScoreRule("mahalanobis"))
+        fit_score(answers(Zero(), part_of(windows)), ScoreRule("mahalanobis"))
 
 
 def test_every_threshold_is_one_of_the_manifests():

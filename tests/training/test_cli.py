@@ -37,7 +37,7 @@ def test_trains_and_says_what_came_of_it(workshop, capsys):
     assert "fit             165 windows of 168 rows, 2024-01-01 00:00:00 to 2024-01-01 02:47:00" in printed.out
     assert "3 epochs in" in printed.out
     assert f"{run.manifest.threshold.value:.6g} = 99th percentile x 1.5" in printed.out
-    assert str(out) in printed.out
+    assert f"report          {out}/report.html" in printed.out
     assert "training: epoch 3/3, loss" in printed.err
 
 
@@ -59,6 +59,7 @@ def test_json_in_a_process_of_its_own(workshop):
     summary = json.loads(stdout)
     run = read_run(out)
     assert summary["run"] == str(out)
+    assert Path(summary["report"]).read_text().startswith("<!DOCTYPE html>")
     assert summary["windows"] == {"fit": 165, "early_stopping": 33, "calibration": 33}
     assert summary["threshold"] == run.manifest.threshold.value
     assert summary["epochs"] == 3

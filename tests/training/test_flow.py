@@ -15,8 +15,9 @@ from edge_runtime.detector import Detector
 from edge_runtime.errors import ExtraMissingError, RunError, TableError
 from edge_runtime.tables import read_table
 from training import read_run, train
-from training.calibrate import calibrate, fit_score, reconstruct
+from training.calibrate import answers, calibrate, fit_score, reconstruct
 from training.cli import describe, summary
+from training.crossfit import cross_fitted
 from training.data import prepare_data, read_files
 from training.extra import import_extra, require_extra
 from training.flow import plan
@@ -64,7 +65,7 @@ def test_detector_scores_calibration_rows_as_training_did(trained):
     model = run.load_model()
     table, _ = read_files(run.config, trained.parent)
     part = prepare_data(run.config, table, run.manifest.channels).parts["calibration"]
-    result = calibrate(model, part, run.manifest.score, run.config.threshold, run.config.alarm, 60)
+    result = calibrate(answers(model, part), run.manifest.score, run.config.threshold, run.config.alarm, 60)
     assert result.threshold == run.manifest.threshold
     verdicts = Detector(run.manifest, KerasEngine(model)).score(
         run.stream_values, run.stream_times.view("datetime64[us]")
@@ -88,10 +89,10 @@ def test_a_fitted_score_and_a_budget_from_configuration_to_manifest(workshop, ma
     m, model = run.manifest, run.load_model()
     table, _ = read_files(run.config, workshop.folder)
     parts = prepare_data(run.config, table, m.channels).parts
-    assert m.score == fit_score(model, parts["early_stopping"].windows, run.config.score)
+    assert m.score == fit_score(answers(model, parts["early_stopping"]), run.config.score)
     assert (m.score.kind, m.score.smoothing, len(m.score.whitening)) == ("mahalanobis", 0.5, 2)
     verdicts = Detector(m, KerasEngine(model)).score(run.stream_values, run.stream_times.view("datetime64[us]"))
-    result = calibrate(model, parts["calibration"], m.score, run.config.threshold, m.alarm, 60)
+    result = calibrate(answers(model, parts["calibration"]), m.score, run.config.threshold, m.alarm, 60)
     assert verdicts.scores[verdicts.scored].tolist() == result.scores.tolist()
     assert (m.threshold.kind, m.threshold.days, m.threshold) == ("budget", 0.25, result.threshold)
     assert m.threshold.false_alarms.days == pytest.approx(177 / 1440)
@@ -157,6 +158,21 @@ def test_train_on_computes_a_linear_model_anew(workshop, make_normal):
     assert later.manifest.scaling == earlier.manifest.scaling
     assert later.record.parameters > earlier.record.parameters
     assert len(later.record.history) == 1
+
+
+def test_a_linear_model_is_fitted_to_all_rows_and_calibrated_by_cross_fitting(workshop):
+    """One part; as many held-out scores as windows; the threshold from those, not from what the model has seen."""
+    workshop.write_config((MODEL, 'family = "linear_autoencoder"\nfolds = 4'))
+    run = train(workshop.config, workshop.folder / "run")
+    assert {name: (part.rows, part.windows) for name, part in run.record.parts.items()} == {"fit": (240, 237)}
+    table, _ = read_files(run.config, workshop.folder)
+    held_out = cross_fitted(run.config.model, prepare_data(run.config, table, run.manifest.channels).parts["fit"])
+    score = run.manifest.score
+    result = calibrate(held_out, score, run.config.threshold, run.config.alarm, 60)
+    assert result.threshold == run.manifest.threshold
+    assert len(result.scores) == 237
+    error = float(np.mean((held_out.outputs - held_out.windows).astype(np.float64) ** 2))
+    assert run.record.history[0].held_out_loss == error > run.record.history[0].loss
 
 
 def test_a_forecaster_says_how_many_readings_it_estimates(workshop):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,17 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from edge_runtime.errors import TrainingError
-from training.linear import RIDGES, principal_components, reconstruction, regression
+from training.families import LinearAutoencoder
+from training.linear import (
+    LEAST_SHARE,
+    RIDGES,
+    apply,
+    linear_autoencoder,
+    principal_components,
+    reconstruction,
+    regression,
+    whitening_shares,
+)
 
 
 def make_windows(count, T=5, C=3, seed=0, noise=0.3, center=0.0):
@@ -67,7 +79,7 @@ def test_a_whitened_residual_is_a_mahalanobis_distance():
     """Its square is s^2 times the distance under probabilistic principal components: T2 and Q in one number."""
     windows, others = make_windows(300), make_windows(50, seed=1) * np.float32(2)
     found = principal_components(windows, most=3)
-    residual = (run(reconstruction(found, whiten=True), others) - others).reshape(50, -1).astype(np.float64)
+    residual = (run(reconstruction(found, whitening_shares(found)), others) - others).reshape(50, -1).astype(np.float64)
     oracle = PCA(3, svd_solver="full").fit(windows.reshape(300, -1).astype(np.float64))
     centred = others.reshape(50, -1) - oracle.mean_
     precision = np.linalg.inv(oracle.get_covariance() * 299 / 300)
@@ -75,7 +87,9 @@ def test_a_whitened_residual_is_a_mahalanobis_distance():
     np.testing.assert_allclose((residual**2).sum(axis=1), found.noise * distance, rtol=1e-4)
     # The plain residual is blind to a window far out along a component; the whitened one is not.
     far = (found.mean + 20 * np.sqrt(found.variances[0]) * found.directions[:, 0]).reshape(1, 5, 3).astype(np.float32)
-    plain, whitened = (np.sum((run(reconstruction(found, whiten=w), far) - far) ** 2) for w in (False, True))
+    plain, whitened = (
+        np.sum((run(reconstruction(found, kept), far) - far) ** 2) for kept in (None, whitening_shares(found))
+    )
     assert plain < 1e-6
     assert whitened == pytest.approx(found.noise * 20**2, rel=1e-3)
 
@@ -86,9 +100,39 @@ def test_without_noise_whitening_changes_nothing():
     found = principal_components(windows)
     assert len(found.variances) == 2
     assert found.noise == pytest.approx(0, abs=1e-12)
-    plain, whitened = (run(reconstruction(found, whiten=w), windows) for w in (False, True))
+    plain, whitened = (run(reconstruction(found, kept), windows) for kept in (None, whitening_shares(found)))
     np.testing.assert_allclose(whitened, plain, atol=1e-4)
     np.testing.assert_allclose(plain, windows, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [10, 300])
+def test_the_denoising_reconstruction_is_the_best_linear_estimate(count):
+    """Against the formula S (S + n I)^-1 written out; components that are nearly all noise may be left out."""
+    windows = make_windows(count, noise=0.2)
+    spec = LinearAutoencoder("linear_autoencoder", noise=0.5, drift_parts=1)
+    flat = windows.reshape(count, -1).astype(np.float64)
+    covariance = np.cov(flat.T, bias=True)
+    expected = flat.mean(axis=0) + (flat - flat.mean(axis=0)) @ np.linalg.solve(
+        covariance + 0.5 * np.eye(15), covariance
+    )
+    got = run(linear_autoencoder(spec, windows), windows)
+    assert np.array_equal(got, apply(linear_autoencoder(spec, windows), windows))
+    left_out = LEAST_SHARE * np.abs(flat - flat.mean(axis=0)).max() * np.sqrt(15)
+    np.testing.assert_allclose(got.reshape(count, -1), expected, atol=left_out)
+    assert np.corrcoef(got.ravel(), expected.ravel())[0, 1] > 0.9999
+
+
+def test_what_drifts_counts_as_spread():
+    """The covariance around the means of the parts before, in plain loops; around one mean the drift is half as large."""
+    windows = make_windows(403, noise=0.2) + np.linspace(0, 4, 403, dtype=np.float32)[:, None, None]
+    flat = windows.reshape(403, -1).astype(np.float64)
+    edges = np.linspace(0, 403, 6).astype(int)
+    rows = [flat[i] - flat[:begin].mean(axis=0) for begin, end in pairwise(edges[1:]) for i in range(begin, end)]
+    expected = np.linalg.eigvalsh(np.array(rows).T @ np.array(rows) / len(rows))[::-1]
+    found = principal_components(windows, drift_parts=5)
+    np.testing.assert_allclose(found.variances, expected[:14], rtol=1e-4)
+    assert found.mean == pytest.approx(flat.mean(axis=0))
+    assert found.variances[0] > 1.2 * principal_components(windows).variances[0]
 
 
 def test_one_sign_of_two():

@@ -15,9 +15,21 @@ from edge_runtime.prepare import Preparation
 from edge_runtime.tables import read_table
 from training.data import prepare_data, read_files
 from training.replace_directory import check_target, replace_directory
+from training.report_page import read_report
 from training.run_directory import HASHED, RECORD, NormalReadings, read_run, write_run
 
-FILES = {"model.keras", "manifest.json", "config.toml", "normal_windows.npz", "training.json", "loss.csv", "loss.png"}
+FILES = {
+    "model.keras",
+    "manifest.json",
+    "config.toml",
+    "normal_windows.npz",
+    "training.json",
+    "loss.csv",
+    "loss.png",
+} | {
+    "report.html",
+    "report.json",
+}
 
 
 @pytest.fixture
@@ -39,6 +51,7 @@ def rewrite(run, path, force=False):
         config=(run.path / "config.toml").read_bytes(),
         normal=run.normal,
         record=run.record,
+        report=read_report(run.path),
         force=force,
     )
 

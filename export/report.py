@@ -1,0 +1,66 @@
+"""Completes the run's report with what was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import ExtraMissingError, OutputError, RunError
+from training.report_page import PAGE, Section, Table, read_report, write_report
+
+if TYPE_CHECKING:
+    from export.seal import ExportResult, VariantOutcome
+
+
+def complete_report(folder: Path, result: ExportResult, say: Callable[[str], None]) -> None:
+    """Write the report of a run directory again, with the parity table.
+
+    The bundle is sealed by then and does not depend on it: what keeps the report from being written (a folder that may only be
+    read, a run without a report) is told to `say`.
+    """
+    try:
+        write_report(folder, read_report(folder).with_section(export_section(result)))
+    except (RunError, OutputError, ExtraMissingError) as fault:
+        say(f"{PAGE} is left as it was: {' '.join(str(fault).splitlines())}")
+
+
+def export_section(result: ExportResult) -> Section:
+    """How far each variant, read back from the sealed file, is from the trained model."""
+    size = result.path.stat().st_size / 1000
+    return Section(
+        "export",
+        "Exported variants",
+        (
+            f"{result.path.name}, {size:.1f} kB. Each variant was read back from the sealed file and compared with the trained "
+            "model on held-out normal windows, on disturbed ones, and on ones near the threshold. A variant over its budget is "
+            "not in the bundle.",
+        ),
+        (),
+        (
+            Table(
+                (
+                    "variant",
+                    "kB",
+                    "in the bundle",
+                    "windows",
+                    "largest difference, output",
+                    "score",
+                    "decisions flipped",
+                ),
+                tuple(row for outcome in result.outcomes for row in _rows(outcome)),
+                "Differences are relative; a flipped decision is a window on the other side of the threshold.",
+            ),
+        ),
+    )
+
+
+def _rows(outcome: VariantOutcome) -> Iterator[tuple[str, ...]]:
+    answer = "yes" if outcome.refused is None else f"no: {outcome.refused}"
+    first = (outcome.name, f"{outcome.size / 1000:.1f}", answer)
+    if not outcome.parity:
+        yield (*first, "", "", "", "")
+    for windows, check in outcome.parity.items():
+        which = f"{check.windows} {windows.replace('_', ' ')}"
+        yield (*first, which, f"{check.reconstruction:.1e}", f"{check.score:.1e}", str(check.flipped))
+        first = ("", "", "")
