@@ -9,11 +9,15 @@ from collections.abc import Sequence
 
 from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.errors import RunError
+from edge_runtime.schema import encode
+from training.auto import Selection
+from training.config import Auto
 from training.extra import import_keras, quiet_tensorflow, require_extra
 from training.fit import has_epochs
 from training.flow import Plan, carry_out, plan
 from training.progress import show_progress
 from training.run_directory import Run
+from training.trim import trimmed_text
 
 EXAMPLE = "example: anomalite train examples/ims_bearing/train.toml --out runs/bearing"
 
@@ -46,10 +50,13 @@ def _carry_out(planned: Plan) -> Run:
     windows = {name: len(part.windows) for name, part in planned.data.parts.items()}
     parts = ", ".join(f"{count} for {name.replace('_', ' ')}" for name, count in windows.items())
     _say(f"windows of {planned.config.window.length} readings x {len(planned.channels)} channels: {parts}")
+    config = planned.config
+    if isinstance(config.model, Auto):
+        _say(f"candidates, fitted in turn: {', '.join(model.family for model in config.models)}")
     _say("starting TensorFlow")
     with quiet_tensorflow():
         import_keras()
-    with show_progress(planned.config.fit.epochs if has_epochs(planned.config.model) else 1) as progress:
+    with show_progress(config.fit.epochs if any(map(has_epochs, config.models)) else 1) as progress:
         return carry_out(planned, progress)
 
 
@@ -57,7 +64,7 @@ def describe(run: Run) -> list[str]:
     """What was trained, in lines for people."""
     record, manifest = run.record, run.manifest
     epochs = f"in closed form in {record.seconds:.1f} s"
-    if has_epochs(run.config.model):
+    if has_epochs(run.model):
         epochs = f"{len(record.history)} epochs in {record.seconds:.1f} s, kept epoch {record.best_epoch}"
     threshold = manifest.threshold
     rows = [
@@ -71,11 +78,28 @@ def describe(run: Run) -> list[str]:
         ),
         ("training", f"{epochs} (held-out loss {record.history[record.best_epoch - 1].held_out_loss:.4f})"),
         ("threshold", f"{threshold.value:.6g} = {threshold.percentile:g}th percentile x {threshold.factor:g}"),
+        *([("trimmed", trimmed_text(record.trimmed))] if record.trimmed else []),
+        *(_selection_rows(record.selection) if record.selection else []),
         *([("from", record.earlier.path)] if record.earlier else []),
         ("run", str(run.path)),
     ]
     width = max(len(label) for label, _ in rows)
     return [f"{label:{width}}  {text}" for label, text in rows]
+
+
+def _selection_rows(selection: Selection) -> list[tuple[str, str]]:
+    """The candidates of `auto` and why one was kept."""
+    rows = [("chosen", selection.reason)]
+    for i, each in enumerate(selection.candidates):
+        note = "kept" if i == selection.chosen else "as good" if each.is_as_good else "not as good"
+        rows.append(
+            (
+                f"candidate {i + 1}",
+                f"{each.model.family}: average precision {each.average_precision:.3f}, recall {each.recall:.1%} of injected "
+                f"faults, false alarms {each.false_alarms:.1%}, {each.multiply_adds:,} multiply-adds: {note}",
+            )
+        )
+    return rows
 
 
 def summary(run: Run) -> dict[str, object]:
@@ -94,6 +118,8 @@ def summary(run: Run) -> dict[str, object]:
         "threshold": run.manifest.threshold.value,
         "seed": record.seed,
         "from": record.earlier.path if record.earlier else None,
+        "trimmed": encode(record.trimmed),
+        "selection": encode(record.selection),
     }
 
 

@@ -141,6 +141,24 @@ def split(table: Table, data: Data) -> tuple[tuple[Stretch, ...], ...]:
     return tuple(_stretches(times[begin:end], values[begin:end], passed[begin:end]) for begin, end in pairwise(borders))
 
 
+def window_times(
+    config: Config, channels: Sequence[Channel], scaling: Scaling, part: Part, stride: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The times (B,) in microseconds of the first and the last reading of each of the part's windows.
+
+    They are worked out anew, because only a trimmed fit asks for them.
+    """
+    preparation = Preparation(
+        PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
+    )
+    first, last = [], []
+    for stretch in part.stretches:
+        ends = preparation.windows_of(stretch.values, stretch.times)[1][::stride]
+        first.append(stretch.times[np.maximum(ends - config.window.length + 1, 0)])
+        last.append(stretch.times[ends])
+    return np.concatenate(first), np.concatenate(last)
+
+
 def only_valid(values: npt.NDArray[np.float64], channels: Sequence[Channel]) -> npt.NDArray[np.float64]:
     """A copy of `values` (N, C) with NaN in place of what is outside its channel's valid range, as the device treats it."""
     low = [-np.inf if channel.low is None else channel.low for channel in channels]

@@ -49,7 +49,7 @@ class Fault:
         `size` is in the channel's unit and may be negative. A missing reading (NaN) stays missing.
         """
         stop = onset + 1 if self.one_reading else len(series) if stop is None else stop
-        faulty = series.copy()
+        faulty: Series = np.array(series, np.float64)
         if np.isfinite(series[onset:stop]).any():
             changed = self.change(series, onset, stop, size, rng)
             faulty[onset:stop] = np.where(np.isnan(series[onset:stop]), np.nan, changed)
@@ -72,7 +72,7 @@ def _lost_season(series: Series, start: int, stop: int, size: float, rng: np.ran
     """The swing dies out: each reading is drawn by up to `size` towards the mean of the time around, and at most onto it."""
     around = series[max(0, 2 * start - stop) : 2 * stop - start]
     swing = series[start:stop] - np.nanmean(around)
-    return series[start:stop] - np.clip(swing, -abs(size), abs(size))
+    return np.asarray(series[start:stop] - np.clip(swing, -abs(size), abs(size)))
 
 
 def _broken_correlation(series: Series, start: int, stop: int, size: float, rng: np.random.Generator) -> Series:
@@ -170,8 +170,7 @@ class FaultyStream:
     @property
     def labels(self) -> npt.NDArray[np.bool_]:
         """(N,): whether a fault is at work in this row. A reading that was missing is missing, not faulty."""
-        labels: npt.NDArray[np.bool_] = self.channel_labels.any(axis=1)
-        return labels
+        return np.asarray(self.channel_labels.any(axis=1))
 
     @property
     def channel_labels(self) -> npt.NDArray[np.bool_]:

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edge_runtime.errors import RunError
+from edge_runtime.detector import Detector
+from edge_runtime.errors import RunError, TrainingError
 from edge_runtime.manifest import FORMAT as BUNDLE_FORMAT
 from edge_runtime.manifest import Channel, Manifest, Provenance
 from edge_runtime.readings import from_microseconds
+from training.auto import Candidate, check_room, select
 from training.calibrate import Calibration, calibrate
-from training.config import Config, parse_config, read_config
-from training.data import NormalData, Part, longest_stream, prepare_data, read_files
-from training.fit import Fitted, Progress, fit
+from training.config import Auto, Config, Model, parse_config, read_config
+from training.cost import multiply_adds
+from training.data import NormalData, Part, longest_stream, prepare_data, read_files, window_times
+from training.fit import Fitted, Progress
+from training.keras_engine import KerasEngine
 from training.models import estimates
 from training.replace_directory import check_target
 from training.run_directory import (
@@ -36,6 +41,7 @@ from training.run_directory import (
     read_run,
     write_run,
 )
+from training.trim import Trimmed, describe_dropped, fit_trimmed
 
 MOST_WINDOWS = 4_000
 """Held-out windows kept in a run directory."""
@@ -89,14 +95,41 @@ def plan(
     if earlier is not None:
         _check_continues(earlier, config, channels)
     data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
+    if isinstance(config.model, Auto):
+        check_room(data.parts["early_stopping"].stretches, config.window.length)
     return Plan(config, Path(config_path).absolute(), text, channels, data, sha256, target, earlier, force)
 
 
 def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
     """Fit, calibrate and write the run directory; errors as for `train`."""
+    trained = (
+        _choose(plan, progress) if isinstance(plan.config.model, Auto) else _fit(plan, plan.config.model, progress)
+    )
+    return write_run(
+        plan.out,
+        model=trained.model,
+        manifest=trained.manifest,
+        config=plan.config_text,
+        normal=_normal_readings(plan.data, plan.config.window.length),
+        record=trained.record,
+        force=plan.force,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A model that is fitted and calibrated."""
+
+    spec: Model
+    model: Any
+    manifest: Manifest
+    record: Record
+
+
+def _fit(plan: Plan, spec: Model, progress: Progress | None) -> _Trained:
     config, parts = plan.config, plan.data.parts
-    fitted = fit(
-        config.model,
+    fitted, dropped = fit_trimmed(
+        spec,
         config.fit,
         config.seed,
         parts["fit"].windows,
@@ -105,23 +138,48 @@ def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
         progress=progress,
     )
     calibration = calibrate(fitted.model, parts["calibration"].windows, config.score, config.threshold)
-    record = _record(plan, fitted)
-    return write_run(
-        plan.out,
-        model=fitted.model,
-        manifest=_manifest(plan, record, calibration),
-        config=plan.config_text,
-        normal=_normal_readings(plan.data, config.window.length),
-        record=record,
-        force=plan.force,
-    )
+    trimmed = None
+    if dropped is not None:
+        times = window_times(config, plan.channels, plan.data.scaling, parts["fit"], config.fit.stride)
+        trimmed = describe_dropped(dropped, *times)
+    record = _record(plan, fitted, trimmed)
+    return _Trained(spec, fitted.model, _manifest(plan, spec, record, calibration), record)
+
+
+def _choose(plan: Plan, progress: Progress | None) -> _Trained:
+    """Fit every candidate and choose one by injected faults."""
+    trained = []
+    for spec in plan.config.models:
+        try:
+            trained.append(_fit(plan, spec, progress))
+        except TrainingError as fault:
+            raise TrainingError(f"candidate {spec.family}: {fault}") from None
+    candidates = [
+        Candidate(
+            model=each.spec,
+            detector=Detector(each.manifest, KerasEngine(each.model)),
+            parameters=each.record.parameters,
+            multiply_adds=multiply_adds(each.model),
+            seconds=each.record.seconds,
+        )
+        for each in trained
+    ]
+    held_out = plan.data.parts["early_stopping"].stretches
+    selection = select(candidates, held_out, plan.config.window.length, plan.config.seed)
+    chosen = trained[selection.chosen]
+    return replace(chosen, record=replace(chosen.record, selection=selection))
 
 
 def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) -> None:
     """Raise `RunError` unless the earlier run's weights mean the same thing under this configuration."""
     before = earlier.manifest
+    if isinstance(config.model, Auto):
+        raise RunError(
+            f"{earlier.path}: expected the run's own model to train on from it, {earlier.model.family}, got auto, which "
+            "fits its candidates anew"
+        )
     for what, expected, got in (
-        ("model", earlier.config.model, config.model),
+        ("model", earlier.model, config.model),
         (
             "channels",
             [(each.name, each.unit) for each in before.channels],
@@ -134,7 +192,7 @@ def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) 
             raise RunError(f"{earlier.path}: expected the run's own {what} to train on from it, {expected}, got {got}")
 
 
-def _record(plan: Plan, fitted: Fitted) -> Record:
+def _record(plan: Plan, fitted: Fitted, trimmed: Trimmed | None) -> Record:
     return Record(
         format=FORMAT,
         name=plan.config.name,
@@ -149,6 +207,7 @@ def _record(plan: Plan, fitted: Fitted) -> Record:
         data_sha256=plan.data_sha256,
         versions=_versions(),
         earlier=None if plan.earlier is None else _earlier_run(plan.earlier),
+        trimmed=trimmed,
     )
 
 
@@ -161,12 +220,12 @@ def _part_record(part: Part) -> PartRecord:
     return PartRecord(from_microseconds(int(first)), from_microseconds(int(last)), part.rows, len(part.windows))
 
 
-def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
+def _manifest(plan: Plan, spec: Model, record: Record, calibration: Calibration) -> Manifest:
     config, best = plan.config, record.history[record.best_epoch - 1]
     return Manifest(
         format=BUNDLE_FORMAT,
         name=config.name,
-        family=config.model.family,
+        family=spec.family,
         parameters=record.parameters,
         time_column=config.data.time_column,
         channels=plan.channels,
@@ -194,7 +253,7 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
                 "held_out_loss": best.held_out_loss,
             },
         ),
-        estimates=estimates(config.model),
+        estimates=estimates(spec),
     )
 
 
