@@ -34,7 +34,7 @@ from training.faults import FaultyStream, faults_for, inject
 
 REPEATS = 8
 """How often faults are injected anew."""
-SIZES = (1.0, 5.0)
+SIZES = (1.0, 8.0)
 """Sizes of the faults in normal spreads of their channel, drawn evenly."""
 STREAM_ROWS = 512
 """Rows of a stream, or eight window lengths if that is more; less if the part has no such stretch."""

@@ -94,12 +94,12 @@ def _level_shift(series: Series, start: int, stop: int, size: float, rng: np.ran
 
 def _drift(series: Series, start: int, stop: int, size: float, rng: np.random.Generator) -> Series:
     """The readings move away evenly, by `size` at the last one: wear, fouling."""
-    return series[start:stop] + size * np.arange(1, stop - start + 1) / (stop - start)
+    return series[start:stop] + size * (np.arange(1, stop - start + 1) / (stop - start))
 
 
 def _noise(series: Series, start: int, stop: int, size: float, rng: np.random.Generator) -> Series:
     """The readings scatter, with a standard deviation of `size`: a loose contact, interference."""
-    return series[start:stop] + rng.normal(0, abs(size), stop - start)
+    return series[start:stop] + rng.normal(0, abs(size), stop)[start:]
 
 
 def _stuck(series: Series, start: int, stop: int, size: float, rng: np.random.Generator) -> Series:
@@ -136,6 +136,9 @@ FAULTS: dict[str, Fault] = {
     "clipped": Fault("collective", _clipped),
 }
 """Every fault by its name."""
+
+IN_WINDOWS = ("spike", "level_shift", "drift", "noise", "stuck")
+"""The faults that take turns in single windows: those that move readings by as much as they are told to, whatever a window holds."""
 
 
 def faults_for(channels: int) -> tuple[str, ...]:
@@ -230,10 +233,10 @@ def disturb(
 ) -> npt.NDArray[np.float64]:
     """A copy of `windows` (B, T, C), in the channels' units, with one fault in one channel of each.
 
-    `spread` (C,) is each channel's normal spread in its unit. The faults take turns, unless one is named. Channel, sign and
-    onset (anywhere in the window) are drawn from `rng`, and the size between 1 and 10 spreads.
+    `spread` (C,) is each channel's normal spread in its unit. Those of `IN_WINDOWS` take turns, unless one is named.
+    Channel, sign and onset (anywhere in the window) are drawn from `rng`, and the size between 1 and 10 spreads.
     """
-    names = list(FAULTS) if fault is None else [fault]
+    names = IN_WINDOWS if fault is None else (fault,)
     disturbed: npt.NDArray[np.float64] = np.array(windows, np.float64)
     count, length, channels = map(int, disturbed.shape)
     onsets = rng.integers(length, size=count)

@@ -226,8 +226,8 @@ def test_dropped_falls_to_one_value():
 
 def test_faults_take_turns_and_repeat_with_the_seed():
     """Without a name the faults take turns; the same seed gives the same windows, another one others."""
-    windows = make_windows(len(FAULTS) + 1)
+    windows = make_windows(10)
     first, again, other = (disturb(windows, SPREAD, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert first.tobytes() == again.tobytes() != other.tobytes()
     touched = ((first - windows) != 0).any(axis=2).sum(axis=1)
-    assert touched[0] == touched[-1] == 1  # the spikes
+    assert touched[0] == touched[5] == 1  # the spikes
