@@ -60,7 +60,11 @@ class Reference:
 
     def scores(self, windows: Windows) -> npt.NDArray[np.float64]:
         """The scores (B,) of `windows` (B, T, F)."""
-        return self._scorer.step_many(self.reconstruct(windows), windows)[0]
+        return self.score(self.reconstruct(windows), windows)
+
+    def score(self, outputs: Windows, windows: Windows) -> npt.NDArray[np.float64]:
+        """The scores (B,) of the model's `outputs` (B, K, F) for `windows` (B, T, F)."""
+        return self._scorer.step_many(outputs, windows)[0]
 
 
 def parity_windows(reference: Reference, normal: Windows, seed: int) -> dict[str, Windows]:
@@ -122,7 +126,7 @@ def check_parity(reference: Reference, detector: Detector, windows: Mapping[str,
 def _compare(reference: Reference, detector: Detector, windows: Windows) -> ParityCheck:
     expected = reference.reconstruct(windows)
     difference = np.abs(detector.engine.run(windows) - expected)
-    scores, expected_scores = detector.score_windows(windows)[0], reference.scores(windows)
+    scores, expected_scores = detector.score_windows(windows)[0], reference.score(expected, windows)
     threshold = reference.manifest.threshold.value
     return ParityCheck(
         windows=len(windows),

@@ -68,7 +68,8 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
     if not (target.parent.is_dir() and os.access(target.parent, os.W_OK)):
         raise OutputError(f"{target}: cannot be written: {target.parent} is no folder that can be written to")
     say("loading the trained model")
-    model, twin = run.load_model(), run.load_twin()
+    model = run.load_model()
+    twin = run.load_twin(model)
     reference = Reference(manifest, partial(reconstruct, model))
     windows = parity_windows(reference, run.calibration_windows, manifest.provenance.seed)
 

@@ -10,19 +10,18 @@ from typing import Any
 
 from edge_runtime.errors import ExportError
 
-ALLOWED = frozenset(
-    (
-        "UNIDIRECTIONAL_SEQUENCE_LSTM",
-        "FULLY_CONNECTED",
-        "CONV_2D",
-        "ADD",
-        "RESHAPE",
-        "STRIDED_SLICE",
-        "TILE",
-        "DEQUANTIZE",
-    )
-)
-"""The operators a graph may hold: the fused kernel, dense and convolutional layers, and what moves data between them."""
+ALLOWED = {
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 4,
+    "FULLY_CONNECTED": 10,
+    "CONV_2D": 7,
+    "ADD": 5,
+    "RESHAPE": 1,
+    "STRIDED_SLICE": 8,
+    "TILE": 3,
+    "DEQUANTIZE": 5,
+}
+"""The operators a graph may hold: the fused kernel, dense and convolutional layers, and what moves data between them. Each with
+the newest version of it that tflite-runtime 2.14 has, which runs these files too, on boards where nothing newer does."""
 
 
 def convert(twin: Any, shape: tuple[int, int], *, int8_weights: bool = False) -> bytes:
@@ -50,23 +49,36 @@ def convert(twin: Any, shape: tuple[int, int], *, int8_weights: bool = False) ->
 
 def operators(model: bytes) -> list[str]:
     """The operators of a TFLite file in the order they run; a custom one by its own name."""
+    return [name for name, _ in _operators(model)]
+
+
+def _operators(model: bytes) -> list[tuple[str, int]]:
+    """The operators, each with its version."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
     codes = [
-        code.customCode.decode() if code.customCode else names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        (
+            code.customCode.decode() if code.customCode else names[max(code.builtinCode, code.deprecatedBuiltinCode)],
+            code.version,
+        )
         for code in root.operatorCodes
     ]
     return [codes[operator.opcodeIndex] for graph in root.subgraphs for operator in graph.operators]
 
 
 def check_graph(model: bytes, lstm_layers: int) -> None:
-    """Raise `ExportError` naming an operator that is not allowed, or if an LSTM layer is not one fused kernel."""
-    found = operators(model)
-    for operator in found:
+    """Raise `ExportError` naming an operator that is not allowed or too new, or if an LSTM layer is not one fused kernel."""
+    found = []
+    for operator, version in _operators(model):
+        found.append(operator)
         if operator not in ALLOWED:
             raise ExportError(f"tflite: unexpected operator {operator}, allowed: {', '.join(sorted(ALLOWED))}")
+        if version > ALLOWED[operator]:
+            raise ExportError(
+                f"tflite: expected {operator} of version {ALLOWED[operator]} or older, which tflite-runtime runs, got {version}"
+            )
     fused = found.count("UNIDIRECTIONAL_SEQUENCE_LSTM")
     if fused != lstm_layers:
         raise ExportError(f"tflite: expected {lstm_layers} UNIDIRECTIONAL_SEQUENCE_LSTM, got {fused}")

@@ -95,17 +95,17 @@ def regression(past: Windows, future: Windows, held_out_past: Windows, held_out_
     Ridge regression (Hoerl & Kennard 1970): the penalty, the same for all inputs, is that of `RIDGES` with the smallest squared
     error on the held-out windows.
     """
-    inputs, outputs = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (past, future))
-    unseen, wanted = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (held_out_past, held_out_future))
-    inputs_mean, outputs_mean = inputs.mean(axis=0), outputs.mean(axis=0)
-    inputs = inputs - inputs_mean
-    values, vectors = np.linalg.eigh(inputs.T @ inputs / len(inputs))
-    slopes = vectors.T @ (inputs.T @ (outputs - outputs_mean) / len(inputs))
+    past, future, held_out_past, held_out_future = (
+        each.reshape(len(each), -1) for each in (past, future, held_out_past, held_out_future)
+    )
+    past_mean, future_mean = (np.asarray(each.mean(axis=0, dtype=np.float64)) for each in (past, future))
+    values, vectors = np.linalg.eigh(_products(past, past_mean, past, past_mean) / len(past))
+    slopes = vectors.T @ _products(past, past_mean, future, future_mean) / len(past)
     scale = max(float(values.mean()), np.finfo(float).tiny)
     kernels = [vectors @ (slopes / (np.maximum(values, 0) + ridge * scale)[:, None]) for ridge in RIDGES]
-    errors = [np.mean(((unseen - inputs_mean) @ kernel + outputs_mean - wanted) ** 2) for kernel in kernels]
+    errors = [_squared_error(kernel, held_out_past - past_mean, held_out_future - future_mean) for kernel in kernels]
     kernel = kernels[int(np.argmin(errors))]
-    return _affine(kernel, outputs_mean - inputs_mean @ kernel)
+    return _affine(kernel, future_mean - past_mean @ kernel)
 
 
 def _eigen(vectors: Windows, mean: Matrix) -> tuple[Matrix, Matrix]:
@@ -115,12 +115,22 @@ def _eigen(vectors: Windows, mean: Matrix) -> tuple[Matrix, Matrix]:
         centred = _centred(vectors, mean)
         products = centred @ centred.T
     else:
-        products = np.zeros((size, size))
-        for first in range(0, count, CHUNK):
-            part = _centred(vectors[first : first + CHUNK], mean)
-            products += part.T @ part
+        products = _products(vectors, mean, vectors, mean)
     values, columns = np.linalg.eigh(products / count)
     return np.maximum(values[::-1], 0), columns[:, ::-1]
+
+
+def _products(left: Windows, left_mean: Matrix, right: Windows, right_mean: Matrix) -> Matrix:
+    """The sum over windows of the products of `left` (N, D) and `right` (N, E) around their means, (D, E)."""
+    products = np.zeros((left.shape[1], right.shape[1]))
+    for first in range(0, len(left), CHUNK):
+        part = slice(first, first + CHUNK)
+        products += _centred(left[part], left_mean).T @ _centred(right[part], right_mean)
+    return products
+
+
+def _squared_error(kernel: Matrix, inputs: Matrix, wanted: Matrix) -> float:
+    return float(np.sum((inputs @ kernel - wanted) ** 2))
 
 
 def _centred(vectors: Windows, mean: Matrix) -> Matrix:

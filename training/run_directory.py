@@ -159,10 +159,10 @@ class Run:
         except (OSError, ValueError, TypeError) as fault:
             raise RunError(f"{self.path / MODEL}: cannot be loaded with Keras {keras.__version__}: {fault}") from None
 
-    def load_twin(self) -> Any:
-        """The same layers and weights in `tf_keras`, from which TensorFlow Lite converts. Raises as `load_model`."""
+    def load_twin(self, model: Any = None) -> Any:
+        """The layers and weights of `model` (None: loads it) in `tf_keras`, from which TensorFlow Lite converts; raises as `load_model`."""
         tf_keras = import_extra("tf_keras", "loading a trained model's twin")
-        return copy_model(self.model, self.load_model(), tf_keras)
+        return copy_model(self.model, self.load_model() if model is None else model, tf_keras)
 
 
 def write_run(

@@ -64,6 +64,45 @@ def test_an_lstm_activation_without_a_kernel_is_named() -> None:
         numpy_weights.convert(model, SHAPE)
 
 
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"padding": "causal"}, "'causal', 1 and 1"),
+        ({"padding": "valid"}, "'valid', 1 and 1"),
+        ({"padding": "same", "dilation_rate": 2}, "'same', 2 and 1"),
+        ({"padding": "same", "groups": 3}, "'same', 1 and 3"),
+    ],
+)
+def test_a_convolution_the_engine_does_not_have_is_named(options: dict[str, Any], got: str) -> None:
+    """Padded at both ends, without dilation, in one group: others would give other numbers."""
+    import keras
+
+    model = _around(keras.layers.Conv1D(3, 2, name="my_conv", **options))
+    with pytest.raises(ExportError, match=f"layer 'my_conv': expected padding 'same', .*, got {got}"):
+        numpy_weights.convert(model, SHAPE)
+
+
+def test_only_the_last_steps_are_cut_off() -> None:
+    """The engine leaves out steps at the end, and nowhere else."""
+    import keras
+
+    with pytest.raises(ExportError, match="layer 'my_cut': expected the last steps cut off, got 2 first, 1 last"):
+        numpy_weights.convert(_around(keras.layers.Cropping1D((2, 1), name="my_cut")), SHAPE)
+
+
+def test_branches_may_have_a_beginning_in_common() -> None:
+    """The engine runs it once for each branch: the same numbers."""
+    import keras
+
+    window = keras.Input(SHAPE, name="window")
+    shared = keras.layers.Dense(4, activation="tanh")(window)
+    branches = [keras.layers.Dense(3)(shared), keras.layers.Dense(3)(keras.layers.Dense(5)(shared))]
+    model = keras.Model(window, keras.layers.Dense(3)(keras.layers.Add()(branches)))
+    windows = np.random.default_rng(2).normal(size=(3, *SHAPE)).astype(np.float32)
+    engine = open_engine("numpy", numpy_weights.convert(model, SHAPE), SHAPE)
+    assert np.abs(engine.run(windows) - np.asarray(model(windows))).max() < 1e-5
+
+
 def test_a_dense_activation_the_engine_does_not_have_is_named() -> None:
     """With those it has."""
     import keras

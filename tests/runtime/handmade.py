@@ -16,7 +16,16 @@ import numpy as np
 from edge_runtime.bundle import seal
 from edge_runtime.detector import Detector
 from edge_runtime.engines import open_engine
-from edge_runtime.engines.numpy import DenseLayer, LSTMLayer, Program, RepeatLayer, ReshapeLayer
+from edge_runtime.engines.numpy import (
+    ConvLayer,
+    CropLayer,
+    DenseLayer,
+    LSTMLayer,
+    Program,
+    RepeatLayer,
+    ReshapeLayer,
+    SumLayer,
+)
 from edge_runtime.golden import GoldenReadings, write_golden
 from edge_runtime.manifest import (
     AlarmPolicy,
@@ -40,6 +49,12 @@ FILES = {"onnx": ".onnx", "litert": ".tflite", "tflite": ".tflite", "numpy": ".n
 """The kind of model file each engine runs."""
 SHAPES = [(4, 1), (5, 2), (8, 3), (16, 8), (6, 19)]
 """Of the windows (T, C) that `data/models` holds a model for."""
+FAMILIES = {
+    "lstm_forecaster": ((7, 3), (2, 3)),
+    "conv_autoencoder": ((9, 2), (9, 2)),
+    "linear_autoencoder": ((5, 4), (5, 4)),
+}
+"""The other families that `data/models` holds a model of: the shapes of its windows (T, C) and outputs (K, C)."""
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
 """Where the streams made here begin, in microseconds since 1970."""
@@ -79,6 +94,11 @@ def variant(name: str, file: str, *engines: str) -> Variant:
 def model_file(engine: str, T: int, C: int) -> bytes:
     """The committed model of windows (T, C) in the format the engine runs."""
     return (DATA / "models" / f"t{T}-c{C}{FILES[engine]}").read_bytes()
+
+
+def family_file(engine: str, family: str) -> bytes:
+    """The committed model of one of `FAMILIES` in the format the engine runs."""
+    return (DATA / "models" / f"{family}{FILES[engine]}").read_bytes()
 
 
 def detector(engine: str, m: Manifest, *, machines: int = 1, batch: int | None = None) -> Detector:
@@ -131,6 +151,41 @@ def dense_model(T: int, C: int, hidden: int = 3, seed: int = 1) -> bytes:
     shapes = {
         "a.kernel": (T * C, hidden), "a.bias": (hidden,), "b.kernel": (hidden, hidden), "b.bias": (hidden,),
         "c.kernel": (hidden, T * C), "c.bias": (T * C,),
+    }  # fmt: skip
+    weights = {name: rng.normal(0, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
+    return numpy_model(Program((T, C), layers), weights)
+
+
+def forecaster_model(T: int, C: int, units: int = 3, seed: int = 1, K: int = 2) -> bytes:
+    """Crop, then LSTM -> dense beside dense alone, added up, with random weights, for the numpy engine: (T, C) -> (K, C)."""
+    rng = np.random.default_rng(seed)
+    unfold = ReshapeLayer("reshape", (K, C))
+    network = (LSTMLayer("lstm", "lstm", False), DenseLayer("dense", "out", "linear"), unfold)
+    linear = (ReshapeLayer("reshape", (-1,)), DenseLayer("dense", "linear", "linear"), unfold)
+    layers = (CropLayer("crop", K), SumLayer("sum", (network, linear)))
+    shapes = {
+        "lstm.kernel": (C, 4 * units), "lstm.recurrent": (units, 4 * units), "lstm.bias": (4 * units,),
+        "out.kernel": (units, K * C), "out.bias": (K * C,),
+        "linear.kernel": ((T - K) * C, K * C), "linear.bias": (K * C,),
+    }  # fmt: skip
+    weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    return numpy_model(Program((T, C), layers), weights)
+
+
+def conv_model(T: int, C: int, filters: int = 3, seed: int = 1) -> bytes:
+    """A stride of 2, each activation, kernels of odd and even sizes, and back by a reshape and a crop, for the numpy engine."""
+    rng = np.random.default_rng(seed)
+    halved = -(-T // 2)
+    layers = (
+        ConvLayer("conv", "a", 2, "relu"),
+        ConvLayer("conv", "b", 1, "tanh"),
+        ConvLayer("conv", "c", 1, "linear"),
+        ReshapeLayer("reshape", (2 * halved, C)),
+        *([CropLayer("crop", 1)] if T % 2 else []),
+    )
+    shapes = {
+        "a.kernel": (3, C, filters), "a.bias": (filters,), "b.kernel": (2, filters, filters), "b.bias": (filters,),
+        "c.kernel": (5, filters, 2 * C), "c.bias": (2 * C,),
     }  # fmt: skip
     weights = {name: rng.normal(0, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
     return numpy_model(Program((T, C), layers), weights)

@@ -80,10 +80,11 @@ def answers(
 
         # Score.
         reconstruction = reconstruct(window)
-        steps = range(T if m.score.last is None else m.score.last)
+        K = T if m.estimates is None else m.estimates
+        steps = range(K if m.score.last is None else m.score.last)
         contributions = [0.0] * C
         for t in steps:
-            errors = [reconstruction[T - 1 - t][c] - window[T - 1 - t][c] for c in range(C)]
+            errors = [reconstruction[K - 1 - t][c] - window[T - 1 - t][c] for c in range(C)]
             if m.score.whitening is not None:
                 errors = [sum(errors[i] * m.score.whitening[i][c] for i in range(C)) for c in range(C)]
             for c in range(C):
@@ -110,6 +111,9 @@ def answers(
     return given
 
 
+ACTIVATIONS: dict[str, Callable[[float], float]] = {"linear": float, "relu": lambda z: max(z, 0.0), "tanh": math.tanh}
+
+
 def run_layers(layers: Sequence[Mapping[str, Any]], weights: Mapping[str, Any], window: Window) -> Window:
     """The numpy engine's model, layer by layer; `weights` are nested lists."""
     x: Any = window
@@ -120,9 +124,16 @@ def run_layers(layers: Sequence[Mapping[str, Any]], weights: Mapping[str, Any], 
             flat = [number for row in x for number in row] if isinstance(x[0], list) else x
             width = layer["shape"][-1]
             x = flat if len(layer["shape"]) == 1 else [flat[i : i + width] for i in range(0, len(flat), width)]
+        elif layer["kind"] == "crop":
+            x = x[: len(x) - layer["end"]]
+        elif layer["kind"] == "sum":
+            ends = [run_layers(branch, weights, x) for branch in layer["branches"]]
+            x = [[sum(numbers) for numbers in zip(*rows, strict=True)] for rows in zip(*ends, strict=True)]
+        elif layer["kind"] == "conv":
+            x = _convolve(layer, weights[f"{layer['name']}.kernel"], weights[f"{layer['name']}.bias"], x)
         elif layer["kind"] == "dense":
             kernel, bias = weights[f"{layer['name']}.kernel"], weights[f"{layer['name']}.bias"]
-            act = {"linear": float, "relu": lambda v: max(v, 0.0), "tanh": math.tanh}[layer["activation"]]
+            act = ACTIVATIONS[layer["activation"]]
             rows = [[act(z) for z in _affine([(row, kernel)], bias)] for row in (x if isinstance(x[0], list) else [x])]
             x = rows if isinstance(x[0], list) else rows[0]
         else:
@@ -137,6 +148,18 @@ def run_layers(layers: Sequence[Mapping[str, Any]], weights: Mapping[str, Any], 
                 outputs.append(hidden)
             x = outputs if layer["sequences"] else hidden
     return x
+
+
+def _convolve(layer: Mapping[str, Any], kernel: Any, bias: list[float], x: Window) -> Window:
+    """Each step's output is a sum over the steps around it; those beyond the ends count as zeros, one more at the end if odd."""
+    outputs, stride, size = [], layer["stride"], len(kernel)
+    count = math.ceil(len(x) / stride)
+    before = max((count - 1) * stride + size - len(x), 0) // 2
+    for n in range(count):
+        steps = [(n * stride - before + k, kernel[k]) for k in range(size)]
+        products = [(x[step], weights) for step, weights in steps if 0 <= step < len(x)]
+        outputs.append([ACTIVATIONS[layer["activation"]](z) for z in _affine(products, bias)])
+    return outputs
 
 
 def _affine(products: list[tuple[list[float], list[list[float]]]], bias: list[float]) -> list[float]:

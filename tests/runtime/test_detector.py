@@ -107,6 +107,29 @@ def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int
                 assert_close(without_machine(many[machine]), expected[machine])
 
 
+@pytest.mark.parametrize("last", [None, 1])
+@pytest.mark.parametrize("engine", installed_engines())
+def test_a_model_that_estimates_the_last_readings(engine: str, last: int | None) -> None:
+    """The score is of those readings alone, and table, stream and many machines give the same one."""
+    (T, C), (K, _) = handmade.FAMILIES["lstm_forecaster"]
+    m = replace(rough_manifest(T, C, Score("mse", last)), estimates=K)
+    values, times = rough_stream(60, C, 5)
+
+    def detector(batch: int | None = None) -> Detector:
+        opened = open_engine(engine, handmade.family_file(engine, "lstm_forecaster"), (T, C), (K, C))
+        return Detector(m, opened, batch=batch)
+
+    expected = as_stream(detector(), values, times)
+    assert without_machine(detector(1).score(values, handmade.moments(times))) == expected
+    assert_close(without_machine(detector().score(values, handmade.moments(times))), expected)
+    assert without_machine(detector().update_many(np.zeros(60, int), values, handmade.moments(times))) == expected
+    # Of one window by hand: with the model's answer, the squared errors of its last readings.
+    clean, even = handmade.stream(T, C)
+    (verdict,) = [each for each in detector().score(clean, handmade.moments(even)) if each.status == "scored"]
+    answer = detector().engine.run(clean[None].astype(np.float32))[0]
+    assert verdict.score == pytest.approx(np.mean((answer - clean[-K:])[-(last or K) :] ** 2), rel=1e-5)
+
+
 @settings(max_examples=40)
 @given(
     shape=st.sampled_from(handmade.SHAPES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from functools import partial
 from typing import Any
 
 import handmade
@@ -15,7 +16,15 @@ from hypothesis import strategies as st
 from oracle import run_layers
 
 from edge_runtime.engines import open_engine
-from edge_runtime.engines.numpy import DenseLayer, LSTMLayer, Program, RepeatLayer, ReshapeLayer
+from edge_runtime.engines.numpy import (
+    ConvLayer,
+    DenseLayer,
+    LSTMLayer,
+    Program,
+    RepeatLayer,
+    ReshapeLayer,
+    SumLayer,
+)
 from edge_runtime.errors import EngineError
 
 
@@ -34,7 +43,9 @@ def by_hand(model: bytes, window: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=40)
 @given(
-    make=st.sampled_from([handmade.lstm_model, handmade.dense_model]),
+    make=st.sampled_from(
+        [handmade.lstm_model, handmade.dense_model, handmade.conv_model, partial(handmade.forecaster_model, K=1)]
+    ),
     T=st.integers(2, 9),
     C=st.integers(1, 5),
     units=st.integers(1, 6),
@@ -42,11 +53,11 @@ def by_hand(model: bytes, window: np.ndarray) -> np.ndarray:
     size=st.sampled_from([0.0, 1e-3, 1.0, 100.0]),
 )
 def test_layers_are_as_in_plain_loops(make: Any, T: int, C: int, units: int, seed: int, size: float) -> None:
-    """LSTM (gates in Keras's order), dense with each activation, repeat and reshape, for any shape and any batch."""
+    """LSTM (gates in Keras's order), dense and convolution with each activation, repeat, reshape, crop and sum, for any shape."""
     model = make(T, C, units, seed)
     windows = (np.random.default_rng(seed).normal(0, 1, (3, T, C)) * size).astype(np.float32)
     expected = np.stack([by_hand(model, window) for window in windows])
-    got = open_engine("numpy", model, (T, C)).run(windows)
+    got = open_engine("numpy", model, (T, C), expected.shape[1:]).run(windows)
     assert np.allclose(got, expected, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(expected).max()))
 
 
@@ -77,11 +88,41 @@ def test_weights_of_the_committed_models() -> None:
         model = handmade.model_file("numpy", T, C)
         window = np.random.default_rng(T).normal(0, 1, (T, C)).astype(np.float32)
         assert np.allclose(open_engine("numpy", model, (T, C)).run(window[None])[0], by_hand(model, window), atol=1e-5)
+    for family, (shape, output_shape) in handmade.FAMILIES.items():
+        model = handmade.family_file("numpy", family)
+        window = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+        got = open_engine("numpy", model, shape, output_shape).run(window[None])[0]
+        assert np.allclose(got, by_hand(model, window), atol=1e-5)
+
+
+@settings(max_examples=60)
+@given(
+    steps=st.integers(1, 12),
+    size=st.integers(1, 7),
+    stride=st.integers(1, 5),
+    inputs=st.integers(1, 3),
+    filters=st.integers(1, 3),
+)
+def test_a_convolution_of_any_size_and_stride(steps: int, size: int, stride: int, inputs: int, filters: int) -> None:
+    """Kernels longer than the window and strides longer than the kernel among them."""
+    rng = np.random.default_rng(steps)
+    weights = {"a.kernel": rng.normal(0, 1, (size, inputs, filters)), "a.bias": rng.normal(0, 1, filters)}
+    program = Program((steps, inputs), (ConvLayer("conv", "a", stride, "linear"),))
+    model = handmade.numpy_model(program, {name: array.astype(np.float32) for name, array in weights.items()})
+    windows = rng.normal(0, 1, (2, steps, inputs)).astype(np.float32)
+    expected = np.stack([by_hand(model, window) for window in windows])
+    got = open_engine("numpy", model, (steps, inputs), expected.shape[1:]).run(windows)
+    assert np.allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
 GOOD = arrays_of(handmade.lstm_model(4, 2))
 PROGRAM = json.loads(str(GOOD["layers"]))
 DENSE = {"d.kernel": np.zeros((2, 2), np.float32), "d.bias": np.zeros(2, np.float32)}
+
+
+def conv(name: str, stride: int) -> dict[str, Any]:
+    """A convolution's entry in a program."""
+    return {"kind": "conv", "name": name, "stride": stride, "activation": "linear"}
 
 
 def with_layers(**changes: Any) -> bytes:
@@ -123,7 +164,10 @@ def test_weights_that_do_not_fit_are_refused(case: str) -> None:
     ("changes", "message"),
     [
         ({"layers": []}, "expected a model with layers, got none"),
-        ({"layers": [{"kind": "conv", "name": "x"}]}, "unknown kind 'conv', known: lstm, dense, repeat, reshape"),
+        (
+            {"layers": [{"kind": "gru", "name": "x"}]},
+            "unknown kind 'gru', known: lstm, dense, conv, crop, repeat, resha",
+        ),
         ({"layers": [{"kind": "dense", "name": "out", "activation": "gelu"}]}, "unknown value 'gelu'"),
         ({"layers": [{"kind": "dense", "name": "out"}]}, "expected the key 'activation', found none"),
         ({"layers": [{"kind": "reshape", "shape": [5, 7]}]}, "do not fit"),
@@ -132,6 +176,20 @@ def test_weights_that_do_not_fit_are_refused(case: str) -> None:
         ({"layers": [{"kind": "repeat", "steps": 2}]}, "expected a model of outputs"),
         ({"layers": [{"kind": "lstm", "name": "encoder", "sequences": False}]}, "expected a model of outputs"),
         ({"layers": [*PROGRAM["layers"][:1], *PROGRAM["layers"][:1]]}, "numpy: "),
+        ({"layers": [{"kind": "crop", "end": 1}]}, "expected a model of outputs"),
+        ({"layers": [{"kind": "crop", "end": 4}]}, "expected more than 4 steps to leave out 4, got 4"),
+        ({"layers": [{"kind": "crop", "end": 0}]}, "expected an end of at least 1, got 0"),
+        ({"layers": [{"kind": "crop", "end": -1}]}, "expected an end of at least 1, got -1"),
+        ({"layers": [conv("out", 0)]}, "expected a stride of at least 1, got 0"),
+        ({"layers": [conv("out", 1)]}, "do not fit"),
+        ({"layers": [conv("nowhere", 1)]}, "expected a float32 weight 'nowhere.kernel'"),
+        ({"layers": [{"kind": "sum", "branches": []}]}, "expected a sum of one or more branches, got none"),
+        ({"layers": [{"kind": "sum", "branches": [[], [{"kind": "crop", "end": 1}]]}]}, "branches of one shape"),
+        ({"layers": [{"kind": "sum", "branches": [[], [{"kind": "repeat", "steps": 4}]]}]}, "branches of one shape"),
+        (
+            {"layers": [{"kind": "sum", "branches": [[], 3]}]},
+            r"expected a list, got 3 - at layers\.layers\[0\]\.branches\[1\]",
+        ),
         ({"input": [4, 3]}, "expected a model of windows"),
         ({"input": [4]}, "expected a model of windows"),
         ({"more": 1}, "unknown key 'more'"),
@@ -194,12 +252,13 @@ def test_every_cut_is_refused() -> None:
 
 
 def test_other_layers_of_the_same_form() -> None:
-    """Repeat and reshape on their own keep what they are given."""
+    """Repeat, reshape and a sum of nothing else keep what they are given."""
     layers = (
         ReshapeLayer("reshape", (2, 4)),
         ReshapeLayer("reshape", (-1,)),
         RepeatLayer("repeat", 1),
         ReshapeLayer("reshape", (4, 2)),
+        SumLayer("sum", ((),)),
     )
     window = np.arange(8, dtype=np.float32).reshape(1, 4, 2)
     assert np.array_equal(

@@ -20,8 +20,8 @@ from edge_runtime.engines import ENGINES, Engine, check_shape, installed_engines
 from edge_runtime.errors import EngineError, ExtraMissingError
 
 MODULES = [f"edge_runtime.engines.{module.name}" for module in pkgutil.iter_modules(edge_runtime.engines.__path__)]
-SHARED = {"edge_runtime.engines.tflite"}
-"""What several engines have in common: not an engine."""
+SHARED = {"edge_runtime.engines.tflite", "edge_runtime.engines.numpy_layers"}
+"""What engines are made of: no engine."""
 INSTALLED = installed_engines()
 GARBAGE = {
     "empty": b"",
@@ -96,6 +96,43 @@ def test_engines_agree(engine: str, T: int, C: int) -> None:
     """The same weights in every format give the numpy engine's reconstructions."""
     given = windows(6, T, C)
     assert np.allclose(opened(engine, T, C).run(given), opened("numpy", T, C).run(given), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", handmade.FAMILIES)
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_engines_agree_on_every_family(engine: str, family: str) -> None:
+    """Also where the model estimates fewer readings than it is given: (B, K, C) for any B, without memory."""
+    shape, output_shape = handmade.FAMILIES[family]
+    model = open_engine(engine, handmade.family_file(engine, family), shape, output_shape)
+    other = open_engine("numpy", handmade.family_file("numpy", family), shape, output_shape)
+    given = windows(70, *shape)
+    expected = other.run(given)
+    single = np.concatenate([model.run(given[i : i + 1]) for i in reversed(range(70))])[::-1]
+    assert expected.shape == (70, *output_shape)
+    for got in (single, model.run(given), np.concatenate([model.run(given[:7]), model.run(given[7:])])):
+        assert (got.shape, got.dtype) == (expected.shape, np.float32)
+        assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("engine", [name for name in INSTALLED if handmade.FILES[name] == ".tflite"])
+def test_int8_weights_run_where_tflite_does(engine: str) -> None:
+    """Convolutions and dense layers with weights in int8: within a few percent of the same weights in float32."""
+    shape = (33, 3)
+    given = windows(5, *shape)
+    quantized, exact = (
+        open_engine(engine, (handmade.DATA / "models" / f"conv-{kind}.tflite").read_bytes(), shape).run(given)
+        for kind in ("int8", "float32")
+    )
+    assert 0 < np.abs(quantized - exact).max() < 0.05 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_outputs_of_another_shape_are_refused(engine: str) -> None:
+    """A model of the last two readings is neither one of three nor one of the whole window."""
+    model = handmade.family_file(engine, "lstm_forecaster")
+    for output_shape in ((3, 3), (1, 3), None):
+        with pytest.raises(EngineError, match=rf"{engine}: expected a model of outputs .*, got \(.*2, 3\)"):
+            open_engine(engine, model, (7, 3), output_shape)
 
 
 @pytest.mark.parametrize("engine", INSTALLED)

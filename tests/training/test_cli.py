@@ -16,6 +16,7 @@ from edge_runtime.cli import main
 from training import read_run
 
 ROOT = Path(__file__).parents[2]
+MODEL = 'family = "dense_autoencoder"\nhidden = [6]\nlatent = 3'
 COMMAND = [sys.executable, "-m", "edge_runtime.cli", "train"]
 
 
@@ -38,6 +39,15 @@ def test_trains_and_says_what_came_of_it(workshop, capsys):
     assert f"{run.manifest.threshold.value:.6g} = 99th percentile x 1.5" in printed.out
     assert str(out) in printed.out
     assert "training: epoch 3/3, loss" in printed.err
+
+
+def test_a_linear_model_has_no_epochs_to_count(workshop, capsys):
+    """It is computed, and the summary and the progress say so."""
+    workshop.write_config((MODEL, 'family = "linear_autoencoder"\nvariance = 0.9'))
+    assert main(["train", str(workshop.config), "--out", str(workshop.folder / "run")]) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"^training +in closed form in \d+\.\d s \(held-out loss \d\.\d{4}\)$", printed.out, re.MULTILINE)
+    assert "training: epoch 1/1, loss" in printed.err
 
 
 def test_json_in_a_process_of_its_own(workshop):

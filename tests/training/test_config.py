@@ -45,6 +45,7 @@ def test_examples_decode(name):
     assert [config.data.time_column, *(channel.name for channel in config.channels)] == header
 
 
+MODEL = 'family = "dense_autoencoder"\nhidden = [6]\nlatent = 3'
 CHANNELS = '[[channels]]\nname = "flow"\n'
 FAULTS = {
     "an unknown key gets a suggestion": (("latent = 3", "laten = 3"), "$.model.laten", "did you mean 'latent'?"),
@@ -76,6 +77,41 @@ FAULTS = {
         ("[fit]", "[score]\nlast = 5\n[fit]"),
         "$",
         "expected score.last of at most 4 (the window), got 5",
+    ),
+    "a forecast of the whole window": (
+        (MODEL, 'family = "lstm_forecaster"\nhorizon = 4'),
+        "$",
+        "expected model.horizon below 4 (the window), got 4",
+    ),
+    "a score longer than the forecast": (
+        (MODEL, 'family = "lstm_forecaster"\nhorizon = 2\n[score]\nlast = 3'),
+        "$",
+        "expected score.last of at most 2 (model.horizon), got 3",
+    ),
+    "a dropout of everything": (
+        (MODEL, 'family = "lstm_autoencoder"\ndropout = 1.0'),
+        "$.model",
+        "expected a dropout of at least 0 and below 1, got 1",
+    ),
+    "all of the variance": (
+        (MODEL, 'family = "linear_autoencoder"\nvariance = 1.0'),
+        "$.model",
+        "expected a variance above 0 and below 1, got 1",
+    ),
+    "two numbers of components": (
+        (MODEL, 'family = "linear_autoencoder"\nvariance = 0.9\ncomponents = 3'),
+        "$.model",
+        "expected variance or components, got both",
+    ),
+    "no convolution": (
+        (MODEL, 'family = "conv_autoencoder"\nfilters = []'),
+        "$.model",
+        "expected filters of one or more",
+    ),
+    "a kernel of nothing": (
+        (MODEL, 'family = "conv_autoencoder"\nkernel = 0'),
+        "$.model",
+        "expected kernel of at least 1, got 0",
     ),
     "a percentile above 100": (
         ("[fit]", "[threshold]\npercentile = 101\n[fit]"),

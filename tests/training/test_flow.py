@@ -19,6 +19,8 @@ from training.data import prepare_data, read_files
 from training.extra import import_extra, require_extra
 from training.flow import plan
 
+MODEL = 'family = "dense_autoencoder"\nhidden = [6]\nlatent = 3'
+
 
 class KerasEngine:
     """The trained model itself as an engine, to score with the device's own flow."""
@@ -111,6 +113,33 @@ def test_train_on_keeps_weights_and_scaling(workshop, trained, make_normal):
     assert later.record.earlier.path == str(trained)
     assert later.record.earlier.sha256 == earlier.record.files["model.keras"]
     assert later.record.earlier.data_sha256 == earlier.record.data_sha256 != later.record.data_sha256
+
+
+def test_train_on_computes_a_linear_model_anew(workshop, make_normal):
+    """In the earlier run's scaling: the components are those of the new readings, and may be of another number."""
+    workshop.write_config((MODEL, 'family = "linear_autoencoder"\nvariance = 0.9'))
+    earlier = train(workshop.config, workshop.folder / "earlier")
+    noise = np.random.default_rng(3).normal(0, (3, 0.5), (240, 2))
+    workshop.write_readings(values=make_normal(240) + noise)
+    later = train(workshop.config, workshop.folder / "later", from_run=earlier.path)
+    assert later.manifest.scaling == earlier.manifest.scaling
+    assert later.record.parameters > earlier.record.parameters
+    assert len(later.record.history) == 1
+
+
+def test_a_forecaster_says_how_many_readings_it_estimates(workshop):
+    """The manifest has its horizon, the scores are those of a detector, and the run goes on from itself."""
+    workshop.write_config((MODEL, 'family = "lstm_forecaster"\nunits = 3\nhorizon = 2\nskip = true'))
+    run = train(workshop.config, workshop.folder / "run")
+    assert (run.manifest.estimates, run.manifest.output_shape) == (2, (2, 2))
+    verdicts = Detector(run.manifest, KerasEngine(run.load_model())).score(
+        run.stream_values, run.stream_times.view("datetime64[us]")
+    )
+    assert not verdicts.anomalous.any()
+    assert float(np.percentile(verdicts.scores[verdicts.scored], 99)) == pytest.approx(run.manifest.calibration["99"])
+    later = train(workshop.config, workshop.folder / "later", from_run=run.path)
+    linear = [each.load_model().get_layer("regression").get_weights()[0].tobytes() for each in (run, later)]
+    assert linear[0] == linear[1]
 
 
 def test_train_on_may_replace_the_run_it_starts_from(workshop, trained):
