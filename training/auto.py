@@ -7,7 +7,8 @@ window; those in between, whose window still holds what has passed, are left out
 one stream for each fault, and the two figures of a repetition are means over the faults:
 
 - the average precision of the scores;
-- the recall, the share of the anomalous readings above the candidate's own threshold.
+- the net recall: the share of the anomalous readings above the candidate's own threshold, less that of the normal ones, or a
+  threshold that is too low would win (Youden, "Index for rating diagnostic tests", 1950).
 
 **The rule.** The best candidate has the highest sum of the two figures' means over the repetitions. A candidate is as good if
 in neither figure it lies behind the best by more than `TOLERANCE`, or one standard error of the mean difference over the
@@ -65,7 +66,8 @@ class Difference:
     """Between two candidates, in the two figures that the rule looks at."""
 
     average_precision: float
-    recall: float
+    net_recall: float
+    """Recall less false alarms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class CandidateResult:
     def is_as_good(self) -> bool:
         """Whether it detects as well as the best."""
         behind, allowed = self.behind, self.allowed
-        return behind.average_precision <= allowed.average_precision and behind.recall <= allowed.recall
+        return behind.average_precision <= allowed.average_precision and behind.net_recall <= allowed.net_recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +183,9 @@ def choose(
     """Apply the rule to `figures` (candidates, repetitions, faults, 3): average precision, recall, share of false alarms."""
     repeated = figures.mean(axis=2)
     means = repeated.mean(axis=1)
-    best = int(np.argmax(means[:, :2].sum(axis=1)))
-    differences = repeated[best, :, :2] - repeated[:, :, :2]
+    judged = np.stack((repeated[..., 0], repeated[..., 1] - repeated[..., 2]), axis=-1)  # (candidates, repetitions, 2)
+    best = int(np.argmax(judged.mean(axis=1).sum(axis=1)))
+    differences = judged[best] - judged
     behind = differences.mean(axis=1)
     errors = differences.std(axis=1, ddof=1) / np.sqrt(differences.shape[1])
     allowed = np.maximum(errors, TOLERANCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -154,8 +155,8 @@ def test_nothing_scored_is_an_error(normal, held_out):
 
 
 def figures(*candidates):
-    """Figures (candidates, repetitions, 1, 3) of [(average precision, recall) a repetition] a candidate."""
-    return np.array([[[(*pair, 0.0)] for pair in each] for each in candidates])
+    """Figures (candidates, repetitions, 1, 3) of [(average precision, recall[, false alarms]) a repetition] a candidate."""
+    return np.array([[[(*each, 0.0)[:3]] for each in repetitions] for repetitions in candidates])
 
 
 STEADY = [(0.8, 0.5)] * 4
@@ -166,12 +167,14 @@ RULE = {
     "beyond a standard error": ([(0.8, 0.5), (0.5, 0.5), (0.8, 0.5), (0.5, 0.5)], False),
     "less precise, with more recall": ([(0.7, 0.55)] * 4, False),
     "more precise, with less recall": ([(0.85, 0.4)] * 4, False),
+    "as much recall, with false alarms": ([(0.8, 0.5, 0.02)] * 4, False),
+    "more recall, by as many false alarms": ([(0.8, 0.7, 0.2)] * 4, True),
 }
 
 
 @pytest.mark.parametrize(("other", "as_good"), RULE.values(), ids=RULE)
 def test_rule(other, as_good):
-    """Not worse in either figure, by more than .01 or one standard error of the mean difference."""
+    """Not worse in average precision, nor in recall less false alarms, by more than .01 or one standard error of the mean difference."""
     pair = [candidate(None, 2), candidate(None, 1)]
     found = choose(pair, figures(STEADY, other), ["spike"], 10)
     assert found.best == 0
@@ -237,15 +240,16 @@ def test_configuration_faults(workshop, change, message):
 
 @pytest.fixture(scope="module")
 def chosen(make_workshop, tmp_path_factory):
-    """A run of `auto`, trained by the command, with its folder, and what the command printed."""
+    """A workshop whose model is chosen, with a run in the folder `run`; tests that change the run take a copy."""
     shop = make_workshop(tmp_path_factory.mktemp("auto"))
     shop.write_config((MODEL, AUTO))
+    train(shop.config, shop.folder / "run")
     return shop
 
 
 def test_command_trains_chooses_and_says_why(chosen, capsys):
     """The run is the chosen candidate's, from manifest to weights, and the summary has the table and the reason."""
-    out = chosen.folder / "run"
+    out = chosen.folder / "again"
     assert main(["train", str(chosen.config), "--out", str(out)]) == 0
     printed = capsys.readouterr()
     run = read_run(out)
@@ -265,8 +269,8 @@ def test_command_trains_chooses_and_says_why(chosen, capsys):
 
 def test_json_has_the_table(chosen, capsys):
     """--json carries the selection as it is in training.json."""
-    out = chosen.folder / "run"
-    assert main(["train", str(chosen.config), "--out", str(out), "--force", "--json"]) == 0
+    out = chosen.folder / "json"
+    assert main(["train", str(chosen.config), "--out", str(out), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["selection"] == json.loads((out / "training.json").read_text())["selection"]
     assert [each["model"]["family"] for each in printed["selection"]["candidates"]] == [
@@ -277,7 +281,7 @@ def test_json_has_the_table(chosen, capsys):
 
 def test_training_on_from_auto(chosen, trained):
     """Auto cannot go on from a run; a run that auto chose can be gone on from by naming what it chose."""
-    run = train(chosen.config, chosen.folder / "run", force=True)
+    run = read_run(chosen.folder / "run")
     with pytest.raises(
         RunError, match=f"{trained}: expected the run's own model .*, dense_autoencoder, got auto, which"
     ):
@@ -292,15 +296,15 @@ def test_training_on_from_auto(chosen, trained):
     assert later.record.selection is None
 
 
-def test_a_record_without_the_selection_is_refused(chosen):
+def test_a_record_without_the_selection_is_refused(chosen, tmp_path):
     """What was chosen must be on record, or nobody knows what the weights mean."""
-    run = train(chosen.config, chosen.folder / "run", force=True)
-    record = json.loads((run.path / "training.json").read_text())
-    (run.path / "training.json").write_text(json.dumps({**record, "selection": None}))
+    copy = shutil.copytree(chosen.folder / "run", tmp_path / "copy")
+    record = json.loads((copy / "training.json").read_text())
+    (copy / "training.json").write_text(json.dumps({**record, "selection": None}))
     with pytest.raises(
         RunError, match=r"training\.json: expected a selection, because the configuration's family is auto"
     ):
-        read_run(run.path)
+        read_run(copy)
 
 
 def test_no_room_is_found_before_tensorflow_starts(workshop, monkeypatch):
