@@ -11,7 +11,6 @@ from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.errors import RunError
 from edge_runtime.schema import encode
 from training.auto import Selection
-from training.config import Auto
 from training.extra import import_keras, quiet_tensorflow, require_extra
 from training.fit import has_epochs
 from training.flow import Plan, carry_out, plan
@@ -51,13 +50,11 @@ def _carry_out(planned: Plan) -> Run:
     parts = ", ".join(f"{count} for {name.replace('_', ' ')}" for name, count in windows.items())
     _say(f"windows of {planned.config.window.length} readings x {len(planned.channels)} channels: {parts}")
     config = planned.config
-    if isinstance(config.model, Auto):
-        _say(f"candidates, fitted in turn: {', '.join(model.family for model in config.models)}")
     _say("starting TensorFlow")
     with quiet_tensorflow():
         import_keras()
     with show_progress(config.fit.epochs if any(map(has_epochs, config.models)) else 1) as progress:
-        return carry_out(planned, progress)
+        return carry_out(planned, progress, _say)
 
 
 def describe(run: Run) -> list[str]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -100,11 +100,12 @@ def plan(
     return Plan(config, Path(config_path).absolute(), text, channels, data, sha256, target, earlier, force)
 
 
-def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
-    """Fit, calibrate and write the run directory; errors as for `train`."""
-    trained = (
-        _choose(plan, progress) if isinstance(plan.config.model, Auto) else _fit(plan, plan.config.model, progress)
-    )
+def carry_out(plan: Plan, progress: Progress | None = None, announce: Callable[[str], None] = lambda line: None) -> Run:
+    """Fit, calibrate and write the run directory; errors as for `train`. `announce` is told of each candidate of `auto`."""
+    if isinstance(plan.config.model, Auto):
+        trained = _choose(plan, progress, announce)
+    else:
+        trained = _fit(plan, plan.config.model, progress)
     return write_run(
         plan.out,
         model=trained.model,
@@ -146,10 +147,11 @@ def _fit(plan: Plan, spec: Model, progress: Progress | None) -> _Trained:
     return _Trained(spec, fitted.model, _manifest(plan, spec, record, calibration), record)
 
 
-def _choose(plan: Plan, progress: Progress | None) -> _Trained:
+def _choose(plan: Plan, progress: Progress | None, announce: Callable[[str], None]) -> _Trained:
     """Fit every candidate and choose one by injected faults."""
     trained = []
-    for spec in plan.config.models:
+    for number, spec in enumerate(plan.config.models, 1):
+        announce(f"candidate {number} of {len(plan.config.models)}: {spec.family}")
         try:
             trained.append(_fit(plan, spec, progress))
         except TrainingError as fault:

@@ -254,7 +254,8 @@ def test_command_trains_chooses_and_says_why(chosen, capsys):
     printed = capsys.readouterr()
     run = read_run(out)
     selection = run.record.selection
-    assert "candidates, fitted in turn: dense_autoencoder, linear_autoencoder" in printed.err
+    assert "candidate 1 of 2: dense_autoencoder\n" in printed.err
+    assert "candidate 2 of 2: linear_autoencoder\n" in printed.err
     assert f"chosen          {selection.reason}" in printed.out
     for number, each in enumerate(selection.candidates, 1):
         assert (

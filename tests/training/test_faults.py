@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -231,3 +234,23 @@ def test_faults_take_turns_and_repeat_with_the_seed():
     assert first.tobytes() == again.tobytes() != other.tobytes()
     touched = ((first - windows) != 0).any(axis=2).sum(axis=1)
     assert touched[0] == touched[5] == 1  # the spikes
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "faults.md").read_text()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_page_has_every_fault_with_its_kind(name):
+    """The documentation's table is the code's."""
+    assert f"| `{name}` | {FAULTS[name].kind} |" in PAGE
+
+
+def test_example_of_the_page_runs():
+    """The page's Python gives what its comments say."""
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(block, names)  # noqa: S102 - the page's own code
+    stream = names["stream"]
+    assert stream.values.shape == stream.channel_labels.shape == (1000, 3)
+    assert stream.labels.shape == (1000,)
+    assert len(stream.faults) == (1000 - 60) // 90
