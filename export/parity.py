@@ -98,7 +98,7 @@ def _near_threshold(reference: Reference, normal: Windows, rng: np.random.Genera
 
 
 def _move_to_threshold(
-    reference: Reference, normal: Windows, direction: Windows, rng: np.random.Generator, steps: int = 24
+    reference: Reference, normal: Windows, direction: Windows, rng: np.random.Generator, steps: int = 14
 ) -> Windows:
     """Those of `normal + amount * direction` (B, T, F) that come near the threshold, by bisection on the amount."""
     threshold = reference.manifest.threshold.value
@@ -109,7 +109,10 @@ def _move_to_threshold(
 
     low, high = np.zeros(len(normal)), np.ones(len(normal))
     for _ in range(12):
-        high = np.where(reference.scores(moved(high)) < wanted, 2 * high, high)
+        is_below = reference.scores(moved(high)) < wanted
+        if not is_below.any():
+            break
+        high = np.where(is_below, 2 * high, high)
     for _ in range(steps):
         middle = (low + high) / 2
         is_above = reference.scores(moved(middle)) > wanted
