@@ -11,12 +11,14 @@ from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.errors import RunError
 from edge_runtime.schema import encode
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
+from training.auto import Selection
 from training.extra import import_keras, quiet_tensorflow, require_extra
 from training.families import is_closed_form
 from training.flow import Plan, carry_out, plan
 from training.progress import show_progress
 from training.report_page import PAGE
 from training.run_directory import Run
+from training.trim import trimmed_text
 
 EXAMPLE = "example: anomalite train examples/ims_bearing/train.toml --out runs/bearing"
 
@@ -49,18 +51,19 @@ def _carry_out(planned: Plan) -> Run:
     windows = {name: len(part.windows) for name, part in planned.data.parts.items()}
     parts = ", ".join(f"{count} for {name.replace('_', ' ')}" for name, count in windows.items())
     _say(f"windows of {planned.config.window.length} readings x {len(planned.channels)} channels: {parts}")
+    config = planned.config
     _say("starting TensorFlow")
     with quiet_tensorflow():
         import_keras()
-    with show_progress(1 if is_closed_form(planned.config.model) else planned.config.fit.epochs) as progress:
-        return carry_out(planned, progress)
+    with show_progress(1 if all(map(is_closed_form, config.models)) else config.fit.epochs) as progress:
+        return carry_out(planned, progress, _say)
 
 
 def describe(run: Run) -> list[str]:
     """What was trained, in lines for people."""
     record, manifest = run.record, run.manifest
     epochs = f"in closed form in {record.seconds:.1f} s"
-    if not is_closed_form(run.config.model):
+    if not is_closed_form(run.model):
         epochs = f"{len(record.history)} epochs in {record.seconds:.1f} s, kept epoch {record.best_epoch}"
     rows = [
         ("model", f"{manifest.family}, {record.parameters} parameters"),
@@ -74,12 +77,29 @@ def describe(run: Run) -> list[str]:
         ("training", f"{epochs} (held-out loss {record.history[record.best_epoch - 1].held_out_loss:.4f})"),
         ("threshold", threshold_text(manifest.threshold)),
         ("false alarms", false_alarms_text(manifest.threshold)),
+        *([("trimmed", trimmed_text(record.trimmed))] if record.trimmed else []),
+        *(_selection_rows(record.selection) if record.selection else []),
         *([("from", record.earlier.path)] if record.earlier else []),
         ("run", str(run.path)),
         ("report", str(run.path / PAGE)),
     ]
     width = max(len(label) for label, _ in rows)
     return [f"{label:{width}}  {text}" for label, text in rows]
+
+
+def _selection_rows(selection: Selection) -> list[tuple[str, str]]:
+    """The candidates of `auto` and why one was kept."""
+    rows = [("chosen", selection.reason)]
+    for i, each in enumerate(selection.candidates):
+        note = "kept" if i == selection.chosen else "as good" if each.is_as_good else "not as good"
+        rows.append(
+            (
+                f"candidate {i + 1}",
+                f"{each.model.family}: average precision {each.average_precision:.3f}, recall {each.recall:.1%} of injected "
+                f"faults, false alarms {each.false_alarms:.1%}, {each.multiply_adds:,} multiply-adds: {note}",
+            )
+        )
+    return rows
 
 
 def summary(run: Run) -> dict[str, object]:
@@ -100,6 +120,8 @@ def summary(run: Run) -> dict[str, object]:
         "false_alarms": encode(run.manifest.threshold.false_alarms),
         "seed": record.seed,
         "from": record.earlier.path if record.earlier else None,
+        "trimmed": encode(record.trimmed),
+        "selection": encode(record.selection),
     }
 
 

@@ -19,16 +19,20 @@ from edge_runtime.manifest_decision import ScoreKind, check_score
 from edge_runtime.schema import decode
 from edge_runtime.threshold_rules import PercentileRule, ThresholdRule
 from training.families import (
+    CANDIDATES,
+    Auto,
     ConvAutoencoder,
     DenseAutoencoder,
     LinearAutoencoder,
     LSTMAutoencoder,
     LSTMForecaster,
     Model,
+    check_estimates,
     check_positive,
 )
 
 __all__ = [
+    "Auto",
     "Config",
     "ConvAutoencoder",
     "Data",
@@ -126,12 +130,16 @@ class Fit:
     """Stop after so many epochs without a better loss on the early-stopping windows."""
     stride: int = 1
     """Take every so-manieth fit window: 1 takes all, the window's length takes windows that do not overlap."""
+    trim: float = 0.0
+    """Drop this share of the fit windows, those with the largest residuals, and fit again; 0 does not. See `trim.py`."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "stride"):
             check_positive(name, getattr(self, name))
         if not 0 < self.learning_rate < 1:
             raise ValueError(f"expected a learning_rate between 0 and 1, got {self.learning_rate:g}")
+        if not 0 <= self.trim < 0.5:
+            raise ValueError(f"expected trim of at least 0 and below 0.5, got {self.trim:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +197,7 @@ class Config:
     data: Data
     sampling: Sampling
     window: Window
-    model: Model
+    model: Model | Auto
     channels: tuple[Channel, ...] | None = None
     """The columns to use, in the order of the model's inputs; None: all but the time."""
     seed: int = 1
@@ -208,19 +216,28 @@ class Config:
             raise ValueError(f"expected a name of letters, digits, '.', '_' and '-', got {self.name!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"expected a seed from 0 to {2**32 - 1}, got {self.seed}")
-        estimated, what = self.window.length, "the window"
-        if isinstance(self.model, LSTMForecaster):
-            if not self.model.horizon < self.window.length:
-                raise ValueError(
-                    f"expected model.horizon below {self.window.length} (the window), got {self.model.horizon}"
-                )
-            estimated, what = self.model.horizon, "model.horizon"
-        if self.score.last is not None and self.score.last > estimated:
-            raise ValueError(f"expected score.last of at most {estimated} ({what}), got {self.score.last}")
+        for model in self.models or CANDIDATES[:1]:  # where the score rules out all, that of one says why
+            check_estimates(model, self.window.length, self.score.last)
         if self.channels is not None:
             names = [channel.name for channel in self.channels]
             if not names or len(set(names)) != len(names) or self.data.time_column in names:
                 raise ValueError(f"expected one or more channels with different names, got {names}")
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models to fit: one, or those that `auto` chooses from."""
+        if not isinstance(self.model, Auto):
+            return (self.model,)
+        if self.model.candidates is not None:
+            return self.model.candidates
+        return tuple(model for model in CANDIDATES if self._fits(model))
+
+    def _fits(self, model: Model) -> bool:
+        try:
+            check_estimates(model, self.window.length, self.score.last)
+        except ValueError:
+            return False
+        return True
 
 
 def load_config(path: str | Path) -> Config:

@@ -15,13 +15,13 @@ from edge_runtime.errors import TrainingError
 from training.calibrate import HeldOut
 from training.data import Part
 from training.families import LinearAutoencoder
-from training.linear import apply, linear_autoencoder
+from training.linear import Affine, apply, linear_autoencoder
 
 
-def cross_fitted(spec: LinearAutoencoder, part: Part) -> HeldOut:
+def cross_fitted(spec: LinearAutoencoder, part: Part, trim: float = 0.0) -> HeldOut:
     """The answers to every window of a part, each from a model that has seen none of its readings.
 
-    Scores begin anew with each block. Raises `TrainingError` if there are fewer windows than it takes.
+    `trim`: each model drops this share of the windows it is fitted to, as `trim.py` does for the one that is exported. Scores begin anew with each block. Raises `TrainingError` if there are fewer windows than it takes.
     """
     windows, length = part.windows, part.windows.shape[1]
     fewest = 2 * spec.folds
@@ -40,9 +40,19 @@ def cross_fitted(spec: LinearAutoencoder, part: Part) -> HeldOut:
                 f"expected windows without readings of the block of {end - begin} that they are to judge, got "
                 f"{others.sum()}: use more readings, fewer folds or a shorter window"
             )
-        outputs[begin:end] = apply(linear_autoencoder(spec, windows[others]), windows[begin:end])
+        outputs[begin:end] = apply(_fit(spec, windows[others], trim), windows[begin:end])
         begins[begin] = True
     return HeldOut(windows, outputs, begins)
+
+
+def _fit(spec: LinearAutoencoder, windows: npt.NDArray[np.float32], trim: float) -> tuple[Affine, Affine]:
+    layers = linear_autoencoder(spec, windows)
+    count = round(trim * len(windows))
+    if not count:
+        return layers
+    residuals = np.mean((apply(layers, windows) - windows).astype(np.float64) ** 2, axis=(1, 2))
+    kept = np.sort(np.argsort(residuals, kind="stable")[:-count])
+    return linear_autoencoder(spec, windows[kept])
 
 
 def _shares_readings(runs: npt.NDArray[np.int64], begin: int, end: int, length: int) -> npt.NDArray[np.bool_]:

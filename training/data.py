@@ -70,16 +70,27 @@ class NormalData:
         """The part that the threshold comes from."""
         return list(self.parts.values())[-1]
 
+    @property
+    def early_stopping(self) -> Part:
+        """The part that says when to stop; where there is only one part, nothing has to be stopped, and it is that one."""
+        return self.parts.get("early_stopping", self.last)
+
 
 def prepare_data(
-    config: Config, table: Table, channels: Sequence[Channel], scaling: Scaling | None = None
+    config: Config,
+    table: Table,
+    channels: Sequence[Channel],
+    scaling: Scaling | None = None,
+    *,
+    one_part: bool | None = None,
 ) -> NormalData:
     """Divide a table of normal readings into parts and prepare their windows.
 
     `channels` describe the table's columns. `scaling` is kept if given (to train on from an earlier run), else fitted to the
-    fit part. Raises `TableError` and `TrainingError` for readings that no model or threshold can be fitted to.
+    fit part. `one_part` leaves all rows in the fit part (None: if the model is in closed form). Raises `TableError` and `TrainingError` for readings that no model or threshold can be fitted to.
     """
-    names = PARTS[:1] if is_closed_form(config.model) else PARTS
+    one_part = is_closed_form(config.model) if one_part is None else one_part
+    names = PARTS[:1] if one_part else PARTS
     stretches = dict(zip(names, split(table, config.data, len(names)), strict=True))
     fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
@@ -148,6 +159,24 @@ def split(table: Table, data: Data, parts: int = len(PARTS)) -> tuple[tuple[Stre
     first_calibration = round((data.shares.fit + data.shares.early_stopping) * len(times))
     borders = (0, first_held_out, first_calibration, len(times)) if parts > 1 else (0, len(times))
     return tuple(_stretches(times[begin:end], values[begin:end], passed[begin:end]) for begin, end in pairwise(borders))
+
+
+def window_times(
+    config: Config, channels: Sequence[Channel], scaling: Scaling, part: Part, stride: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The times (B,) in microseconds of the first and the last reading of each of the part's windows.
+
+    They are worked out anew, because only a trimmed fit asks for them.
+    """
+    preparation = Preparation(
+        PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
+    )
+    first, last = [], []
+    for stretch in part.stretches:
+        ends = preparation.windows_of(stretch.values, stretch.times)[1][::stride]
+        first.append(stretch.times[np.maximum(ends - config.window.length + 1, 0)])
+        last.append(stretch.times[ends])
+    return np.concatenate(first), np.concatenate(last)
 
 
 def only_valid(values: npt.NDArray[np.float64], channels: Sequence[Channel]) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ Nothing here runs on import; the functions are called by the commands and by `tr
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -73,3 +74,4 @@ def quiet_tensorflow() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)  # "retracing": each candidate of `auto` is traced

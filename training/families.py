@@ -140,9 +140,38 @@ Model = LSTMAutoencoder | LSTMForecaster | DenseAutoencoder | ConvAutoencoder | 
 """The model families, told apart by `family`."""
 
 
-def is_closed_form(spec: Model) -> bool:
+def is_closed_form(spec: Model | Auto) -> bool:
     """Whether the family's weights are computed at once, not fitted step by step."""
     return isinstance(spec, LinearAutoencoder)
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Fits several models and keeps the cheapest that detects as well as the best; see `auto.py`."""
+
+    family: Literal["auto"]
+    candidates: tuple[Model, ...] | None = None
+    """The models to choose from; None: `CANDIDATES`, but for those that the window or the score rules out."""
+
+    def __post_init__(self) -> None:
+        if self.candidates is None:
+            return
+        if len(self.candidates) < 2:
+            raise ValueError(f"expected two or more candidates to choose from, got {len(self.candidates)}")
+        twice = [each for i, each in enumerate(self.candidates) if each in self.candidates[:i]]
+        if twice:
+            raise ValueError(f"expected different candidates, got {twice[0].family} twice with the same settings")
+
+
+def check_estimates(model: Model, window_length: int, last: int | None) -> None:
+    """Raise `ValueError` unless the model fits windows of `window_length` readings and a score of the `last` of them."""
+    estimated, what = window_length, "the window"
+    if isinstance(model, LSTMForecaster):
+        if not model.horizon < window_length:
+            raise ValueError(f"expected model.horizon below {window_length} (the window), got {model.horizon}")
+        estimated, what = model.horizon, "model.horizon"
+    if last is not None and last > estimated:
+        raise ValueError(f"expected score.last of at most {estimated} ({what}), got {last}")
 
 
 def check_positive(name: str, number: int) -> None:
@@ -154,3 +183,13 @@ def check_positive(name: str, number: int) -> None:
 def _check_share(name: str, share: float) -> None:
     if not 0 <= share < 1:
         raise ValueError(f"expected a {name} of at least 0 and below 1, got {share:g}")
+
+
+CANDIDATES: tuple[Model, ...] = (
+    LinearAutoencoder("linear_autoencoder"),
+    DenseAutoencoder("dense_autoencoder"),
+    ConvAutoencoder("conv_autoencoder"),
+    LSTMForecaster("lstm_forecaster"),
+    LSTMAutoencoder("lstm_autoencoder", skip=True),
+)
+"""What `family = "auto"` chooses from unless told otherwise: each family, the LSTM autoencoder with its linear skip path."""

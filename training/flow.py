@@ -6,25 +6,30 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edge_runtime.errors import RunError
+from edge_runtime.detector import Detector
+from edge_runtime.errors import RunError, TrainingError
 from edge_runtime.manifest import FORMAT as BUNDLE_FORMAT
 from edge_runtime.manifest import Channel, Manifest, Provenance
 from edge_runtime.readings import from_microseconds
+from training.auto import Candidate, check_room, select
 from training.calibrate import Calibration, HeldOut, answers, calibrate, fit_score
-from training.config import Config, parse_config, read_config
+from training.config import Auto, Config, Model, parse_config, read_config
+from training.cost import multiply_adds
 from training.crossfit import cross_fitted
-from training.data import NormalData, Part, longest_stream, prepare_data, read_files
+from training.data import NormalData, Part, longest_stream, prepare_data, read_files, window_times
 from training.extra import require_extra
-from training.families import LinearAutoencoder
-from training.fit import Fitted, Progress, fit
+from training.families import LinearAutoencoder, is_closed_form
+from training.fit import Fitted, Progress
+from training.keras_engine import KerasEngine
 from training.labelled import EvaluationTable, leave_out_training, read_evaluation_table
 from training.models import estimates
 from training.replace_directory import check_target
@@ -41,6 +46,7 @@ from training.run_directory import (
     read_run,
     write_run,
 )
+from training.trim import Trimmed, describe_dropped, fit_trimmed
 
 MOST_WINDOWS = 4_000
 """Held-out windows kept in a run directory."""
@@ -66,6 +72,8 @@ class Plan:
     """Of the data files, before anything is left out."""
     test: EvaluationTable | None
     """What `[evaluation]` names."""
+    whole: NormalData | None = None
+    """For `auto`: all rows in one part, should a model in closed form be chosen."""
 
 
 def train(
@@ -98,53 +106,121 @@ def plan(
     if earlier is not None:
         _check_continues(earlier, config, channels)
     data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
+    whole = None
+    if isinstance(config.model, Auto):
+        check_room(data.parts["early_stopping"].stretches, config.window.length)
+        if any(map(is_closed_form, config.models)):
+            whole = prepare_data(config, table, channels, one_part=True)
     test = _evaluation_table(config, Path(config_path).parent, channels, data, sha256)
     path, rows = Path(config_path).absolute(), len(table.times)
-    return Plan(config, path, text, channels, data, sha256, target, earlier, force, rows, test)
+    return Plan(config, path, text, channels, data, sha256, target, earlier, force, rows, test, whole)
 
 
-def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
-    """Fit, calibrate and write the run directory; errors as for `train`."""
+def carry_out(plan: Plan, progress: Progress | None = None, announce: Callable[[str], None] = lambda line: None) -> Run:
+    """Fit, calibrate and write the run directory; errors as for `train`. `announce` is told of each candidate of `auto`."""
     require_extra("anomalite train", "matplotlib", "jinja2")  # before the hours, not after them
     config = plan.config
-    fitted, for_score, for_threshold = _fit(plan, progress)
-    score = fit_score(for_score, config.score)
-    calibration = calibrate(for_threshold, score, config.threshold, config.alarm, config.sampling.period_s)
-    record = _record(plan, fitted)
-    manifest = _manifest(plan, record, calibration)
+    if isinstance(config.model, Auto):
+        plan, trained = _choose(plan, progress, announce)
+    else:
+        trained = _fit(plan, config.model, progress)
     report = build_report(
-        Trained(config, manifest, record, plan.rows, plan.data.last, calibration, fitted.model, plan.test)
+        Trained(
+            config,
+            trained.manifest,
+            trained.record,
+            plan.rows,
+            plan.data.last,
+            trained.calibration,
+            trained.model,
+            plan.test,
+        )
     )
     return write_run(
         plan.out,
-        model=fitted.model,
-        manifest=manifest,
+        model=trained.model,
+        manifest=trained.manifest,
         config=plan.config_text,
         normal=_normal_readings(plan.data, config.window.length),
-        record=record,
+        record=trained.record,
         report=report,
         force=plan.force,
     )
 
 
-def _fit(plan: Plan, progress: Progress | None) -> tuple[Fitted, HeldOut, HeldOut]:
-    """The trained model, and the held-out answers that the score and the threshold are fitted to."""
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A model that is fitted and calibrated."""
+
+    spec: Model
+    model: Any
+    calibration: Calibration
+    manifest: Manifest
+    record: Record
+
+
+def _fit(plan: Plan, spec: Model, progress: Progress | None) -> _Trained:
     config, parts = plan.config, plan.data.parts
-    if isinstance(config.model, LinearAutoencoder):
-        held_out = cross_fitted(config.model, parts["fit"])
-        fitted = fit(config.model, config.fit, config.seed, held_out.windows, held_out.windows, progress=progress)
-        loss = float(np.mean((held_out.outputs - held_out.windows).astype(np.float64) ** 2))
-        return replace(fitted, history=(replace(fitted.history[0], held_out_loss=loss),)), held_out, held_out
-    fitted = fit(
-        config.model,
+    is_cross_fitted = len(parts) == 1
+    fitted, dropped = fit_trimmed(
+        spec,
         config.fit,
         config.seed,
         parts["fit"].windows,
-        parts["early_stopping"].windows,
+        plan.data.early_stopping.windows,
         start=None if plan.earlier is None else plan.earlier.load_model(),
         progress=progress,
     )
-    return fitted, answers(fitted.model, parts["early_stopping"]), answers(fitted.model, parts["calibration"])
+    for_score, for_threshold = _held_out(plan, spec, fitted)
+    score = fit_score(for_score, config.score)
+    calibration = calibrate(for_threshold, score, config.threshold, config.alarm, config.sampling.period_s)
+    if is_cross_fitted:
+        loss = float(np.mean((for_score.outputs - for_score.windows).astype(np.float64) ** 2))
+        fitted = replace(fitted, history=(replace(fitted.history[0], held_out_loss=loss),))
+    trimmed = None
+    if dropped is not None:
+        stride = 1 if is_cross_fitted else config.fit.stride
+        times = window_times(config, plan.channels, plan.data.scaling, parts["fit"], stride)
+        trimmed = describe_dropped(dropped, *times)
+    record = _record(plan, fitted, trimmed)
+    return _Trained(spec, fitted.model, calibration, _manifest(plan, spec, record, calibration), record)
+
+
+def _held_out(plan: Plan, spec: Model, fitted: Fitted) -> tuple[HeldOut, HeldOut]:
+    """Held-out answers for the score and for the threshold to be fitted to."""
+    parts = plan.data.parts
+    if len(parts) == 1 and isinstance(spec, LinearAutoencoder):
+        held_out = cross_fitted(spec, parts["fit"], plan.config.fit.trim)
+        return held_out, held_out
+    return answers(fitted.model, parts["early_stopping"]), answers(fitted.model, parts["calibration"])
+
+
+def _choose(plan: Plan, progress: Progress | None, announce: Callable[[str], None]) -> tuple[Plan, _Trained]:
+    """Fit every candidate and choose one by injected faults; one in closed form is then fitted to all readings."""
+    trained = []
+    for number, spec in enumerate(plan.config.models, 1):
+        announce(f"candidate {number} of {len(plan.config.models)}: {spec.family}")
+        try:
+            trained.append(_fit(plan, spec, progress))
+        except TrainingError as fault:
+            raise TrainingError(f"candidate {spec.family}: {fault}") from None
+    candidates = [
+        Candidate(
+            model=each.spec,
+            detector=Detector(each.manifest, KerasEngine(each.model)),
+            parameters=each.record.parameters,
+            multiply_adds=multiply_adds(each.model),
+            seconds=each.record.seconds,
+        )
+        for each in trained
+    ]
+    held_out = plan.data.parts["early_stopping"].stretches
+    selection = select(candidates, held_out, plan.config.window.length, plan.config.seed)
+    chosen = trained[selection.chosen]
+    if plan.whole is not None and is_closed_form(chosen.spec):
+        plan = replace(plan, data=plan.whole)
+        chosen = _fit(plan, chosen.spec, progress)
+    return plan, replace(chosen, record=replace(chosen.record, selection=selection))
 
 
 def _evaluation_table(
@@ -170,8 +246,13 @@ def _evaluation_table(
 def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) -> None:
     """Raise `RunError` unless the earlier run's weights mean the same thing under this configuration."""
     before = earlier.manifest
+    if isinstance(config.model, Auto):
+        raise RunError(
+            f"{earlier.path}: expected the run's own model to train on from it, {earlier.model.family}, got auto, which "
+            "fits its candidates anew"
+        )
     for what, expected, got in (
-        ("model", earlier.config.model, config.model),
+        ("model", earlier.model, config.model),
         (
             "channels",
             [(each.name, each.unit) for each in before.channels],
@@ -184,7 +265,7 @@ def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) 
             raise RunError(f"{earlier.path}: expected the run's own {what} to train on from it, {expected}, got {got}")
 
 
-def _record(plan: Plan, fitted: Fitted) -> Record:
+def _record(plan: Plan, fitted: Fitted, trimmed: Trimmed | None) -> Record:
     return Record(
         format=FORMAT,
         name=plan.config.name,
@@ -199,6 +280,7 @@ def _record(plan: Plan, fitted: Fitted) -> Record:
         data_sha256=plan.data_sha256,
         versions=_versions(),
         earlier=None if plan.earlier is None else _earlier_run(plan.earlier),
+        trimmed=trimmed,
     )
 
 
@@ -211,12 +293,12 @@ def _part_record(part: Part) -> PartRecord:
     return PartRecord(from_microseconds(int(first)), from_microseconds(int(last)), part.rows, len(part.windows))
 
 
-def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
+def _manifest(plan: Plan, spec: Model, record: Record, calibration: Calibration) -> Manifest:
     config, best = plan.config, record.history[record.best_epoch - 1]
     return Manifest(
         format=BUNDLE_FORMAT,
         name=config.name,
-        family=config.model.family,
+        family=spec.family,
         parameters=record.parameters,
         time_column=config.data.time_column,
         channels=plan.channels,
@@ -244,7 +326,7 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
                 "held_out_loss": best.held_out_loss,
             },
         ),
-        estimates=estimates(config.model),
+        estimates=estimates(spec),
     )
 
 

@@ -26,6 +26,7 @@ from edge_runtime.threshold_rules import (
     ThresholdRule,
 )
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
+from training.auto import Selection
 from training.calibrate import Calibration
 from training.charts import contribution_chart, fault_chart, loss_chart, score_chart, timeline_chart
 from training.config import Config
@@ -38,6 +39,7 @@ from training.report_card import card_section
 from training.report_evaluation import Judged, evaluation_section, evaluation_summary, judge_table
 from training.report_page import Picture, Report, Section, Table
 from training.run_directory import Record
+from training.trim import trimmed_text
 from training.wording import count_text, days_text, rate_text
 
 PARTS = {
@@ -94,6 +96,7 @@ def build_report(trained: Trained) -> Report:
         _fault_section(trained, detector),
         _data_section(trained),
         _training_section(trained),
+        *([] if trained.record.selection is None else [_selection_section(trained.record.selection)]),
         Section("export", "Exported variants", ("Not exported yet. anomalite export fills this in.",)),
         card_section(trained.config, manifest, trained.record, judged),
     ]
@@ -286,9 +289,10 @@ def _training_section(trained: Trained) -> Section:
     record = trained.record
     best = record.history[record.best_epoch - 1]
     earlier = () if record.earlier is None else (f"It went on from the run {record.earlier.path}.",)
+    trimmed = () if record.trimmed is None else (f"Trimmed: {trimmed_text(record.trimmed)}.",)
     if _is_cross_fitted(trained):
         text = f"Computed in closed form in {record.seconds:.1f} s: mean squared error {best.loss:.6g}, cross-fitted {best.held_out_loss:.6g}."
-        return Section("training", "Training", (text,))
+        return Section("training", "Training", (text, *trimmed))
     return Section(
         "training",
         "Training",
@@ -296,9 +300,41 @@ def _training_section(trained: Trained) -> Section:
             f"{count_text(len(record.history), 'epoch')} in {record.seconds:.1f} s, kept epoch {record.best_epoch}: held-out loss "
             f"{best.held_out_loss:.6g}, loss on the fit windows {best.loss:.6g}. Seed {record.seed}.",
             *earlier,
+            *trimmed,
         ),
         (Picture(loss_chart(record.history), "Loss on the fit windows and on the early-stopping windows, by epoch."),),
     )
+
+
+def _selection_section(selection: Selection) -> Section:
+    rows = tuple(
+        (
+            f"{each.model.family}{' (chosen)' if place == selection.chosen else ''}",
+            f"{each.average_precision:.3f}",
+            f"{each.recall:.3f}",
+            f"{each.false_alarms:.3f}",
+            f"{each.multiply_adds:,}",
+            f"{each.parameters:,}",
+            f"{each.seconds:.1f} s",
+            "yes" if each.is_as_good else "no",
+        )
+        for place, each in enumerate(selection.candidates)
+    )
+    return Section(
+        "selection",
+        "Choice of the model",
+        (
+            f"{selection.reason}. Judged by faults injected into held-out readings {selection.repeats} times, "
+            f"{selection.faulty_readings} faulty readings in all; the calibration part had no say but for each threshold.",
+        ),
+        (),
+        (
+            Table(
+                ("candidate", "average precision", "recall", "false alarms", "multiply-adds a window", "parameters", "fitting", "as good as the best"),
+                rows,
+            ),
+        ),
+    )  # fmt: skip
 
 
 def _duration(manifest: Manifest) -> str:

@@ -29,13 +29,15 @@ from edge_runtime.errors import InputError, OutputError, RunError, SchemaError
 from edge_runtime.files import write_whole
 from edge_runtime.manifest import Manifest
 from edge_runtime.schema import decode, encode
-from training.config import Config, parse_config
+from training.auto import Selection
+from training.config import Auto, Config, Model, parse_config
 from training.extra import import_extra, import_keras
 from training.fit import Epoch
 from training.models import copy_model
 from training.replace_directory import replace_directory
 from training.report import plot_loss
 from training.report_page import Report, write_report
+from training.trim import Trimmed
 
 FORMAT = 1
 """The format of run directories that this version reads and writes."""
@@ -100,6 +102,10 @@ class Record:
     """Python and library versions."""
     earlier: EarlierRun | None = None
     """The run this one went on from (`--from`)."""
+    trimmed: Trimmed | None = None
+    """What was dropped from the fit part, where `fit.trim` asks for it."""
+    selection: Selection | None = None
+    """What the family was chosen by, where it is `auto`."""
     files: dict[str, str] = field(default_factory=dict)
     """The sha256 of each of `HASHED`; filled in on writing."""
 
@@ -125,6 +131,11 @@ class Run:
     config: Config
     record: Record
     normal: NormalReadings
+
+    @property
+    def model(self) -> Model:
+        """The model's family and settings: the configured ones, or those that `auto` chose."""
+        return _model(self.config, self.record, str(self.path / RECORD))
 
     @property
     def calibration_windows(self) -> npt.NDArray[np.float32]:
@@ -154,7 +165,7 @@ class Run:
     def load_twin(self, model: Any = None) -> Any:
         """The layers and weights of `model` (None: loads it) in `tf_keras`, from which TensorFlow Lite converts; raises as `load_model`."""
         tf_keras = import_extra("tf_keras", "loading a trained model's twin")
-        return copy_model(self.config.model, self.load_model() if model is None else model, tf_keras)
+        return copy_model(self.model, self.load_model() if model is None else model, tf_keras)
 
 
 def write_run(
@@ -206,7 +217,16 @@ def read_run(path: str | Path) -> Run:
         raise RunError(str(fault)) from None
     except ValueError as fault:
         raise RunError(f"{folder / MANIFEST}: expected JSON, got: {fault}") from None
+    _model(config, record, str(folder / RECORD))
     return Run(folder, manifest, config, record, _unpack(folder / NORMAL))
+
+
+def _model(config: Config, record: Record, source: str) -> Model:
+    if not isinstance(config.model, Auto):
+        return config.model
+    if record.selection is None:
+        raise RunError(f"{source}: expected a selection, because the configuration's family is auto, found none")
+    return record.selection.model
 
 
 def _read_record(folder: Path) -> Record:

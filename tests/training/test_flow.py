@@ -125,7 +125,7 @@ def test_interrupt_leaves_nothing(workshop):
 
 def test_faults_are_found_before_tensorflow_starts(workshop, monkeypatch):
     """An existing target and a bad table are refused at once, not after training."""
-    monkeypatch.setattr("training.flow.fit", lambda *arguments, **options: pytest.fail("it went on to fit"))
+    monkeypatch.setattr("training.flow.fit_trimmed", lambda *arguments, **options: pytest.fail("it went on to fit"))
     with pytest.raises(RunError, match="exists already"):
         train(workshop.config, workshop.folder)
     (workshop.folder / "readings.csv").write_text("time,flow\n2024-01-01,1\n2024-01-01,x\n")
