@@ -177,10 +177,12 @@ def test_machines_together_are_machines_alone(kind: str, seed: int, resets: bool
 @pytest.mark.parametrize("kind", MOVING)
 def test_reset_forgets_one_machine_or_all(kind: str) -> None:
     """As new: the calibrated threshold, and everything it learns from there."""
-    scores = normal_scores(300).tolist()
+    scores = [50.0, *normal_scores(300).tolist()]  # the first one alone is learned, and not as the third in a row
     both = state(kind, 2)
     first = [both.step(0, score) for score in scores]
     other = [both.step(1, score) for score in scores]
+    both.step(0, 50.0)
+    both.step(0, 50.0)
     both.reset(0)
     assert both.levels(0) == 2.0 != both.levels(1)
     assert [both.step(0, score) for score in scores] == first == other

@@ -163,6 +163,13 @@ def test_golden_readings_hold_for_every_threshold(tmp_path: Path, kind: str) -> 
         result = check_golden(bundle, golden, bundle.manifest.variants[0], "numpy")
         assert result.passed == passes
         assert (result.flipped == 0) == passes
+    # One score on the other side of the threshold in force, towards the one it began with.
+    used, is_high = verdicts.thresholds, verdicts.anomalous
+    row = int(np.flatnonzero(verdicts.scored & np.where(is_high, used >= 0.9, used <= 0.9))[-1])
+    scores = verdicts.scores.copy()
+    scores[row] = used[row] * (0.99 if is_high[row] else 1.01)
+    golden = GoldenReadings(values, times, verdicts.status_codes, {"numpy-float32": scores})
+    assert check_golden(bundle, golden, bundle.manifest.variants[0], "numpy").flipped == 1
 
 
 GOLDEN = columns_of(MEMBERS["golden.npz"])
