@@ -73,10 +73,11 @@ def evaluation_section(judged: Judged) -> Section:
             lead = f"The alarm of {each.failure.alarm_time:%F %T} stayed until the failure: {each.failure.lead_hours:.2f} hours ahead."
         text.append(lead)
     labels = test.labels
+    labelled = "" if labels is None else ", labels"
     pictures = [
         Picture(
             timeline_chart(judged.verdicts, labels),
-            "Score and threshold over the evaluated readings; below, alarms, labels and readings without a score.",
+            f"Score and threshold over the evaluated readings; below, alarms{labelled} and readings without a score.",
         )
     ]
     tables: tuple[Table, ...] = ()

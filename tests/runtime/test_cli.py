@@ -190,7 +190,7 @@ def test_missing_files(main: Main, tmp_path: Path, data: Path) -> None:
 
 def test_wrong_use(main: Main, data: Path) -> None:
     """An unknown command, engine or variant names the known ones; wrong arguments get a usage line. Always status 2."""
-    assert_refused(main("scroe"), "unknown command 'scroe', known: train, export, score, inspect, verify")
+    assert_refused(main("scroe"), "unknown command 'scroe', known: train, export, score, evaluate, inspect, verify")
     assert_refused(
         main("score", handmade.TINY, data, "--engine", "tensorrt"),
         "unknown engine 'tensorrt', known: auto, onnx, litert, tflite, numpy",
@@ -676,3 +676,22 @@ def test_fail_on_anomaly_with_nothing_scored_is_no_success(main: Main, tmp_path:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "expected readings that can be scored, got none" in done.stderr
+
+
+def test_evaluate_runs_where_the_workstation_s_packages_are_not_installed(small: Path, tmp_path: Path) -> None:
+    """Judging a bundle needs numpy and an engine: it can be done on the device."""
+    values, times = handmade.stream(20, 2)
+    rows = zip(times.tolist(), values.tolist(), strict=True)
+    lines = [f"{time / 1e6};{a!r};{b!r};{int(index > 15)}" for index, (time, (a, b)) in enumerate(rows)]
+    path = tmp_path / "labelled.csv"
+    path.write_text("\n".join(["time;c0;c1;anomaly", *lines]) + "\n")
+    hidden = ("tensorflow", "keras", "pandas", "pyarrow", "matplotlib", "jinja2", "rich", "sklearn", "scipy")
+    code = (
+        f"import sys\nsys.modules.update(dict.fromkeys({hidden!r}))\nfrom edge_runtime.cli import main\n"
+        f"sys.exit(main(['evaluate', {str(small)!r}, {str(path)!r}, '--json', '--engine', 'numpy']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert (answer["readings"], answer["statuses"]["warming_up"]) == (20, 3)
+    assert answer["labelled"]["events"][0]["readings"] == 4
