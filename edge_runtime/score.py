@@ -21,7 +21,7 @@ import numpy.typing as npt
 from edge_runtime.errors import TrainingError
 from edge_runtime.manifest_decision import Score
 
-LEAST_SPREAD = 1e-3
+LEAST_SPREAD = 1e-2
 """A residual's standard deviation below this, in scaled units, counts as this: a model that repeats a channel exactly on
 normal readings would otherwise make every other reading of it anomalous."""
 

@@ -26,7 +26,7 @@ class PercentileRule:
     """A percentile of the held-out normal scores times a factor."""
 
     kind: Literal["percentile"] = "percentile"
-    percentile: float = 99.0
+    percentile: float = 95.0
     """Of the calibration part's scores, 0 to 100; between two scores the higher one is taken."""
     factor: float = 1.5
     """The percentile is multiplied by this."""

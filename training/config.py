@@ -146,13 +146,13 @@ class Fit:
 class ScoreRule:
     """How a window's residuals become its score; the manifest's `Score`, without what is fitted."""
 
-    kind: ScoreKind = "mae"
+    kind: ScoreKind = "mahalanobis"
     """Mean absolute error, mean squared error, or mean squared Mahalanobis distance; see `edge_runtime/score.py`."""
     last: int | None = None
     """Only the residuals of the window's last so many readings; None: all that the model gives."""
     smoothing: float = 1.0
     """Weight of the newest score in an exponentially weighted mean over the scores so far; 1 leaves them as they are."""
-    shrinkage: float = 0.1
+    shrinkage: float = 1.0
     """For `mahalanobis`: how far the residuals' correlations are drawn towards none, 0 to 1; windows overlap, so there are
     fewer independent residuals than their number says."""
 
@@ -196,8 +196,8 @@ class Config:
     """What the detector is called; also the run directory's and the bundle's name."""
     data: Data
     sampling: Sampling
-    window: Window
-    model: Model | Auto
+    window: Window = field(default_factory=lambda: Window(8))
+    model: Model | Auto = field(default_factory=lambda: LinearAutoencoder("linear_autoencoder"))
     channels: tuple[Channel, ...] | None = None
     """The columns to use, in the order of the model's inputs; None: all but the time."""
     seed: int = 1

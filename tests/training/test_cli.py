@@ -36,7 +36,7 @@ def test_trains_and_says_what_came_of_it(workshop, capsys):
     assert f"dense_autoencoder, {run.record.parameters} parameters" in printed.out
     assert "fit             165 windows of 168 rows, 2024-01-01 00:00:00 to 2024-01-01 02:47:00" in printed.out
     assert "3 epochs in" in printed.out
-    assert f"{run.manifest.threshold.value:.6g} = 99th percentile x 1.5" in printed.out
+    assert f"{run.manifest.threshold.value:.6g} = 95th percentile x 1.5" in printed.out
     assert f"report          {out}/report.html" in printed.out
     assert "training: epoch 3/3, loss" in printed.err
 

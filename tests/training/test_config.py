@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import InputError, SchemaError
-from training.config import DenseAutoencoder, LSTMAutoencoder, load_config, parse_config
+from edge_runtime.manifest import Window
+from training.config import DenseAutoencoder, LinearAutoencoder, LSTMAutoencoder, load_config, parse_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ims_bearing"
 
@@ -20,7 +21,20 @@ def test_defaults(workshop):
     assert config.model == DenseAutoencoder("dense_autoencoder", hidden=(6,), latent=3)
     shares = config.data.shares
     assert (shares.fit, shares.early_stopping, shares.calibration) == (0.7, 0.15, 0.15)
-    assert (config.threshold.percentile, config.threshold.factor) == (99, 1.5)
+    assert (config.threshold.percentile, config.threshold.factor) == (95, 1.5)
+
+
+def test_the_shortest_configuration_is_the_recommended_one(workshop):
+    """A name, files and the sampling are enough; the rest is what did best on real data (docs/detection.md)."""
+    changed = workshop.write_config(
+        ("[window]\nlength = 4\n", ""),
+        ('[model]\nfamily = "dense_autoencoder"\nhidden = [6]\nlatent = 3\n', ""),
+        ("[fit]\nepochs = 3\nbatch_size = 64\nlearning_rate = 0.01\n", ""),
+    )
+    config = load_config(changed)
+    assert config.window == Window(8)
+    assert config.model == LinearAutoencoder("linear_autoencoder")
+    assert (config.score.kind, config.score.shrinkage, config.score.smoothing) == ("mahalanobis", 1.0, 1.0)
 
 
 def test_family_chooses_the_model_section(workshop):
@@ -50,7 +64,11 @@ CHANNELS = '[[channels]]\nname = "flow"\n'
 FAULTS = {
     "an unknown key gets a suggestion": (("latent = 3", "laten = 3"), "$.model.laten", "did you mean 'latent'?"),
     "an unknown section too": (("[window]", "[windows]"), "$.windows", "did you mean 'window'?"),
-    "a missing section": (("[window]\nlength = 4\n", ""), "$", "expected the key 'window', found none"),
+    "a missing section": (
+        ("[sampling]\nperiod_s = 60\nlongest_gap_s = 180\n", ""),
+        "$",
+        "expected the key 'sampling', found none",
+    ),
     "text for a number": (("epochs = 3", 'epochs = "3"'), "$.fit.epochs", "expected a whole number, got '3'"),
     "a fraction for a count": (("epochs = 3", "epochs = 3.5"), "$.fit.epochs", "expected a whole number, got 3.5"),
     "one file not in a list": (('["readings.csv"]', '"readings.csv"'), "$.data.files", "expected a list"),

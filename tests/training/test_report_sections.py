@@ -94,7 +94,8 @@ def test_thresholds_are_compared_on_the_calibration_scores(report, trained):
     """The rule in use gives the manifest's threshold; how many windows are above each is counted on the same scores."""
     run = read_run(trained)
     outputs = reconstruct(run.load_model(), run.calibration_windows)
-    scores = np.abs(outputs.astype(np.float64) - run.calibration_windows).mean(axis=(1, 2))
+    whitened = (outputs - run.calibration_windows).astype(np.float64) @ np.array(run.manifest.score.whitening)
+    scores = (whitened**2).mean(axis=(1, 2))
     rows = {name: (value, above) for name, value, above in cells(section(report, "scores"))}
     in_use = next(name for name in rows if name.startswith("in use: "))
     assert float(rows[in_use][0]) == pytest.approx(run.manifest.threshold.value, rel=1e-5)
