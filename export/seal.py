@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,12 +57,19 @@ class ExportResult:
     outcomes: tuple[VariantOutcome, ...]
 
 
-def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = lambda line: None) -> ExportResult:
+def export_run(
+    run: Run | str | Path,
+    out: str | Path | None = None,
+    say: Say = lambda line: None,
+    variants: Sequence[str] | None = None,
+) -> ExportResult:
     """Export a run, or the run directory of that name, to one verified file.
 
     `out` defaults to `NAME.anomalite` in the current folder; an existing file is replaced once the new one is proven. `say` is
-    told what is going on. Raises `RunError`, `ExportError` if no variant passes, `OutputError`.
+    told what is going on. `variants` names those to make (None: all). Raises `RunError`, `ExportError` if no variant passes or
+    there is none of that name, `OutputError`.
     """
+    recipes = _recipes(variants)
     run = run if isinstance(run, Run) else read_run(run)
     manifest = run.manifest
     target = Path(out) if out is not None else Path(f"{manifest.name}.anomalite")
@@ -78,7 +85,7 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
         trial = Path(folder) / "trial.anomalite"
         passed: list[tuple[Variant, bytes]] = []
         outcomes = []
-        for recipe in RECIPES:
+        for recipe in recipes:
             say(f"converting and proving {recipe.name}")
             outcome, data = _prove(recipe, model, twin, reference, windows, trial)
             outcomes.append(outcome)
@@ -100,6 +107,14 @@ def export_run(run: Run | str | Path, out: str | Path | None = None, say: Say = 
     result = ExportResult(target, Bundle.read(target), tuple(outcomes))
     complete_report(run.path, result, say)
     return result
+
+
+def _recipes(variants: Sequence[str] | None) -> tuple[Recipe, ...]:
+    known = [recipe.name for recipe in RECIPES]
+    for name in variants or ():
+        if name not in known:
+            raise ExportError(f"expected variants among {', '.join(known)}, got {name!r}")
+    return tuple(recipe for recipe in RECIPES if variants is None or recipe.name in variants)
 
 
 def _prove(

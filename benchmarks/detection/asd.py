@@ -23,7 +23,16 @@ NAME, FOLDER = "asd", "asd"
 PERIOD_S, LONGEST_GAP_S = 300.0, 900.0
 SETTINGS = """
 [window]
-length = 5
+length = 5           # 25 minutes
+
+[[derived]]
+kind = "time_of_day" # servers have days and nights
+harmonics = 3
+
+[fit]
+epochs = 60
+batch_size = 128
+patience = 8
 """
 """Everything in the training configuration that is not a default, the same for every file."""
 BASELINE = Settings(window=5, variance=0.95)

@@ -1,7 +1,7 @@
 """Simple detectors that ours have to beat, through the same rule and the same alarm.
 
-Each is fitted to the first 70 % of the training rows; its limit is the 99th percentile of the scores of the other 30 %, times a
-factor. The isolation forest keeps scikit-learn's own limit.
+Each is fitted to the first 70 % of the training rows; its limit is the 95th percentile of the scores of the other 30 %, times
+1.5: the rule that ours have by default. The isolation forest keeps scikit-learn's own limit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_runtime.readings import SCORED, WARMING_UP, Verdicts
 
 Array = npt.NDArray[np.float64]
 FIT_SHARE = 0.7
-PERCENTILE = 99
+PERCENTILE = 95
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Settings:
     """Rows of the windowed PCA's window."""
     variance: float
     """The share of the variance that the PCA keeps."""
-    factor: float = 2.0
-    """The limit is so many times the 99th percentile of held-out normal scores."""
+    factor: float = 1.5
+    """The limit is so many times the 95th percentile of held-out normal scores."""
     alarm: AlarmPolicy = field(default_factory=AlarmPolicy)
 
 
@@ -68,7 +68,7 @@ def t2_q(scaled: Array, fit: Array, settings: Settings, seed: int) -> tuple[Arra
     components, variances = _components(fit, settings.variance)
     inside = (scaled @ components.T) ** 2 / variances
     outside = (scaled - scaled @ components.T @ components) ** 2
-    # Each statistic in units of its own 99th percentile over the fitted rows, so that one limit serves both.
+    # Each statistic in units of its own 95th percentile over the fitted rows, so that one limit serves both.
     t2 = inside @ components**2 / _limit(((fit @ components.T) ** 2 / variances).sum(axis=1))
     q = outside / _limit(((fit - fit @ components.T @ components) ** 2).sum(axis=1))
     return np.where((t2.sum(axis=1) > q.sum(axis=1))[:, None], t2, q), None

@@ -22,14 +22,14 @@ NAME, FOLDER = "femto", "femto_learning"
 PERIOD_S, LONGEST_GAP_S = 10.0, 60.0
 SETTINGS = """
 [window]
-length = 5
+length = 2           # as for the other bearings
 
 [alarm]
-k = 6
+k = 6                # the protocol's
 n = 6
 """
 """Everything in the training configuration that is not a default, the same for every file."""
-BASELINE = Settings(window=5, variance=0.9, alarm=AlarmPolicy(6, 6))
+BASELINE = Settings(window=2, variance=0.9, alarm=AlarmPolicy(6, 6))
 FEWEST_ROWS = 60
 COLUMNS = ("bearings", "alarmed", "early_false")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()

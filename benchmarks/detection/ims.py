@@ -22,14 +22,14 @@ NAME, FOLDER = "ims", "ims_test2"
 PERIOD_S, LONGEST_GAP_S = 600.0, 1800.0
 SETTINGS = """
 [window]
-length = 5
+length = 2           # a snapshot sums up a whole second: it nearly stands for itself
 
 [alarm]
-k = 6
+k = 6                # an hour of snapshots
 n = 6
 """
 """Everything in the training configuration that is not a default, the same for every file."""
-BASELINE = Settings(window=5, variance=0.9, alarm=AlarmPolicy(6, 6))
+BASELINE = Settings(window=2, variance=0.9, alarm=AlarmPolicy(6, 6))
 COLUMNS = ("lead_h", "false_alarms")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()
 CHANNELS = tuple(f"mean_abs_b{i}" for i in range(1, 5))

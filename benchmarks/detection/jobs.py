@@ -37,6 +37,8 @@ class Job:
     seed: int
     config: str | None
     """The training configuration; None for a baseline."""
+    variants: tuple[str, ...] | None = None
+    """Those to export; None: all."""
     settings: Settings | None = None
     """A baseline's."""
 
@@ -50,6 +52,7 @@ class Job:
             self.method,
             self.seed,
             self.config,
+            self.variants,
             self.settings,
             self.series.train,
         ):
@@ -107,7 +110,7 @@ def _compute(task: tuple[Job, Path]) -> tuple[Job, float]:
             keras = import_keras()
         keras.backend.clear_session()
         with tempfile.TemporaryDirectory() as folder:
-            result = Result(*ours.verdicts(job.series, job.config, Path(folder)))
+            result = Result(*ours.verdicts(job.series, job.config, Path(folder), job.variants))
     _write(target, result)
     return job, time.perf_counter() - started
 

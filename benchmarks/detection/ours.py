@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,17 @@ def varying(series: Series) -> list[str]:
     return [name for name, column in zip(series.channels, fitted.T, strict=True) if column.min() < column.max()]
 
 
-def verdicts(series: Series, config: str, folder: Path) -> tuple[dict[str, Verdicts], dict[str, Any]]:
-    """Train, export and score a series in an empty folder.
+def verdicts(
+    series: Series, config: str, folder: Path, variants: Sequence[str] | None
+) -> tuple[dict[str, Verdicts], dict[str, Any]]:
+    """Train, export and score a series in an empty folder; `variants` names those to export (None: all).
 
     Returns the verdicts on every row by variant, and what is worth knowing of the training.
     """
     _write_table(folder / "train.csv", series)
     (folder / "train.toml").write_text(config)
     run = carry_out(plan(folder / "train.toml", folder / "run"))
-    bundle = export_run(run, folder / "benchmark.anomalite").bundle
+    bundle = export_run(run, folder / "benchmark.anomalite", variants=variants).bundle
     used = [series.channels.index(name) for name in run.manifest.channel_names]
     values, times = series.values[:, used], series.times.view("datetime64[us]")
     answers = {TRAINED: _keras_detector(run).score(values, times)}

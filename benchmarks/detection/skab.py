@@ -21,17 +21,10 @@ TRAIN_ROWS = 400
 PERIOD_S, LONGEST_GAP_S = 1.0, 10.0
 SETTINGS = """
 [window]
-length = 10
+length = 10          # ten seconds
 
 [score]
-kind = "mahalanobis"
-shrinkage = 1.0
-smoothing = 0.1
-
-[threshold]
-kind = "percentile"
-percentile = 95
-factor = 1.5
+smoothing = 0.1      # a fault of the rig lasts minutes, a window is over after ten seconds
 """
 """Everything in the training configuration that is not a default, the same for every file."""
 BASELINE = Settings(window=15, variance=0.8)

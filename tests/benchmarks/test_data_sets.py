@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detection import asd, femto, hydraulic, ims, skab
+from benchmarks.detection import asd, budget, femto, hydraulic, ims, skab
 from benchmarks.detection.baselines import BASELINES, verdicts
 from benchmarks.detection.command import DATA, main
 from benchmarks.detection.series import Series, find_data
@@ -105,3 +105,16 @@ def test_without_data_the_command_says_what_is_missing(
         find_data(str(tmp_path / "nowhere"))
     assert main(["--only", "skab", "--data", str(tmp_path)]) == 2
     assert "expected the files of skab, found none" in capsys.readouterr().err
+
+
+def test_a_budget_is_judged_on_later_normal_readings(data: Path) -> None:
+    """Two thirds are learned; the rest is normal, so every alarm is false, and a Poisson count of the promise is kept."""
+    (series,) = budget.load(data)
+    assert (series.train, series.test, len(series.times), series.labels) == (slice(0, 267), slice(267, 400), 400, None)
+    answers = said(series, np.zeros(400))
+    answers.alarm_codes[[10, 300, 350]] = RAISED
+    found = budget.measure([(series, answers)])
+    assert (found["alarms"], found["machines"]) == (2, 1)
+    assert found["promised"] == pytest.approx(132 * 300 / 86_400 / 5)
+    assert found["kept"] == 0
+    assert [budget.most(mean) for mean in (0.01, 0.1, 2.0)] == [0, 1, 5]  # scipy.stats.poisson.ppf(0.95, mean)

@@ -14,7 +14,7 @@ from benchmarks.detection.jobs import COLUMNS, Job, run_jobs
 def test_a_second_run_takes_what_was_kept_and_computes_only_what_changed(data: Path, tmp_path: Path) -> None:
     """The same numbers, in no time; other readings are another result."""
     (series,) = skab.load(data)
-    job = Job("skab", series, "Hotelling T2", 1, None, skab.BASELINE)
+    job = Job("skab", series, "Hotelling T2", 1, None, settings=skab.BASELINE)
     ((_, first, seconds),) = run_jobs([job], tmp_path / "cache", workers=1)
     ((_, again, kept_seconds),) = run_jobs([job], tmp_path / "cache", workers=1)
     assert seconds > 0 == kept_seconds
