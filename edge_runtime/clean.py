@@ -56,7 +56,8 @@ class Clean:
         self._hold_limit = cleaning.hold_limit
         self._last_time = np.full(machines, NEVER)
         self._held = np.full((len(channels), machines), np.nan)
-        self._held_columns = list(self._held)
+        self.held = list(self._held)
+        """Each channel's last good value (M,), NaN where there is none, or none young enough to be held."""
         self._held_for = np.zeros((len(channels), machines), np.int64)
         self._holds_any = False
 
@@ -79,7 +80,7 @@ class Clean:
             is_usual = is_usual & (value >= low) & (value <= high)
         if is_usual if isinstance(is_usual, bool) else is_usual.all():
             self._last_time[machine] = time
-            for held, value in zip(self._held_columns, values):  # noqa: B905 - as above
+            for held, value in zip(self.held, values):  # noqa: B905 - as above
                 held[machine] = value
             if self._holds_any:
                 self._held_for[:, machine] = 0
@@ -98,7 +99,8 @@ class Clean:
         is_after_gap = ~is_first & (time - last_time > self._longest_gap)
         held_for = np.where(is_first | is_after_gap, self._hold_limit, self._held_for[:, machine])
         held_for = np.where(good, 0, held_for + 1)
-        filled = np.where(good, values, self._held[:, machine])
+        filled = np.where(good, values, np.where(is_first | is_after_gap, np.nan, self._held[:, machine]))
+        filled[held_for > self._hold_limit] = np.nan
         is_broken = (held_for > self._hold_limit).any(axis=0)
         is_outside = (~good & ~np.isnan(values)).any(axis=0)
         status = np.where(is_late | is_after_gap | is_broken, GAP, SCORED)
@@ -121,3 +123,8 @@ def read(state: npt.NDArray[Any], machine: Machines) -> Any:
 def holds_anywhere(condition: Any) -> bool:
     """Whether a truth for one machine, or any of several (B,), holds."""
     return condition if isinstance(condition, bool) else bool(condition.any())
+
+
+def choose(condition: Any, one: Any, other: Any) -> Any:
+    """`one` where the condition holds, else `other`: for one machine plain Python, for several arrays (B,)."""
+    return (one if condition else other) if isinstance(condition, bool) else np.where(condition, one, other)

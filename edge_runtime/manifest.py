@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score, Threshold
-from edge_runtime.manifest_preparation import Channel, Cleaning, PreparationSections, Sampling, Scaling, Window
+from edge_runtime.manifest_preparation import (
+    Channel,
+    Cleaning,
+    Operating,
+    PreparationSections,
+    Sampling,
+    Scaling,
+    Window,
+)
 
 __all__ = [
     "FORMAT",
@@ -18,6 +26,7 @@ __all__ = [
     "Cleaning",
     "Golden",
     "Manifest",
+    "Operating",
     "ParityCheck",
     "PreparationSections",
     "Provenance",
@@ -127,6 +136,8 @@ class Manifest:
     provenance: Provenance
     estimates: int | None = None
     """The model's output is its estimate of the window's last so many readings, K; None: of all T."""
+    operating: Operating | None = None
+    """None: the machine is always in the state the model knows."""
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
 
@@ -138,6 +149,8 @@ class Manifest:
         variants = [variant.name for variant in self.variants]
         if len(set(files)) != len(files) or len(set(variants)) != len(variants):
             raise ValueError(f"expected variants with different names and files, got {variants} in {files}")
+        if self.operating is not None:
+            self.operating.check_channels(self.channel_names)
         inputs = len(self.input_names)
         for key, numbers in (("center", self.scaling.center), ("scale", self.scaling.scale)):
             if len(numbers) != inputs:
@@ -159,7 +172,9 @@ class Manifest:
     @property
     def preparation(self) -> PreparationSections:
         """The sections that say how readings become windows."""
-        return PreparationSections(self.channels, self.sampling, self.cleaning, self.scaling, self.window)
+        return PreparationSections(
+            self.channels, self.sampling, self.cleaning, self.scaling, self.window, self.operating
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:

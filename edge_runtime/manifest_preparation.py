@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from edge_runtime.rule import channels_of, parse_rule
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -18,10 +20,28 @@ class Channel:
     """Readings below this are `out_of_range` (in the channel's unit)."""
     high: float | None = None
     """Readings above this are `out_of_range` (in the channel's unit)."""
+    max_rate: float | None = None
+    """A faster change, in the channel's unit a second, is impossible: the reading is `out_of_range`."""
+    stuck_after: int | None = None
+    """This many readings in a row with exactly the same value are a `sensor_fault`; None: any number is fine."""
+    rail_low: float | None = None
+    """The least value the sensor can say: at it, or below, the sensor is saturated (in the channel's unit)."""
+    rail_high: float | None = None
+    """The greatest value the sensor can say: at it, or above, the sensor is saturated (in the channel's unit)."""
+    saturated_after: int = 3
+    """This many readings in a row at a rail are a `sensor_fault`."""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("expected a channel name, got an empty one")
+        if self.max_rate is not None and not self.max_rate > 0:
+            raise ValueError(f"expected max_rate above zero, got {self.max_rate:g}")
+        if self.stuck_after is not None and self.stuck_after < 2:
+            raise ValueError(f"expected stuck_after of at least 2, got {self.stuck_after}")
+        if self.saturated_after < 1:
+            raise ValueError(f"expected saturated_after of at least 1, got {self.saturated_after}")
+        if self.rail_low is not None and self.rail_high is not None and not self.rail_low < self.rail_high:
+            raise ValueError(f"expected rail_low below rail_high, got {self.rail_low} and {self.rail_high}")
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"expected low below high, got {self.low} and {self.high}")
 
@@ -50,6 +70,37 @@ class Cleaning:
     def __post_init__(self) -> None:
         if not 0 <= self.hold_limit <= 1_000_000:
             raise ValueError(f"expected hold_limit from 0 to 1000000, got {self.hold_limit}")
+
+
+@dataclass(frozen=True)
+class Operating:
+    """When the machine is in the state the model knows; see `operating.py`. Outside of it readings are `off`."""
+
+    when: str
+    """The machine switches on where this rule holds: `current > 0.5 and speed >= 100`; see `rule.py`."""
+    until: str | None = None
+    """It switches off where this one holds; None: where `when` does not hold."""
+    settle_s: float = 0.0
+    """For so many seconds after it switched on the machine is not yet in the known state."""
+
+    def __post_init__(self) -> None:
+        parse_rule(self.when)
+        if self.until is not None:
+            parse_rule(self.until)
+        if not 0 <= self.settle_s <= 1e9:
+            raise ValueError(f"expected settle_s from 0 to 1e9, got {self.settle_s:g}")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that the rules look at."""
+        return channels_of(parse_rule(self.when) + (() if self.until is None else parse_rule(self.until)))
+
+    def check_channels(self, known: tuple[str, ...]) -> None:
+        """Raise `ValueError` if a rule names a channel that is not known."""
+        for key, text in (("when", self.when), ("until", self.until)):
+            for name in () if text is None else channels_of(parse_rule(text)):
+                if name not in known:
+                    raise ValueError(f"operating.{key}: unknown channel {name!r}, known: {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -90,6 +141,7 @@ class PreparationSections(NamedTuple):
     scaling: Scaling
     """Of the model's inputs, F of them."""
     window: Window
+    operating: Operating | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Clean
+from edge_runtime.clean import Clean, Machines, choose, holds_anywhere
 from edge_runtime.manifest import PreparationSections
-from edge_runtime.readings import SCORED, WARMING_UP
+from edge_runtime.operating import OperatingState
+from edge_runtime.readings import GAP, OFF, SCORED, WARMING_UP
 from edge_runtime.scale import Scale
 from edge_runtime.window import Windows
 
@@ -20,12 +22,16 @@ class Preparation:
     def __init__(self, sections: PreparationSections, machines: int = 1) -> None:
         s = sections
         self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines)
+        names = tuple(channel.name for channel in s.channels)
+        self._operating = None if s.operating is None else OperatingState(s.operating, s.sampling, names, machines)
         self._scale = Scale(s.scaling)
         self._windows = Windows(machines, s.window.length, len(s.input_names))
 
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine."""
         self._clean.reset(machine)
+        if self._operating is not None:
+            self._operating.reset(machine)
         self._windows.restart(machine)
 
     def step(
@@ -37,6 +43,8 @@ class Preparation:
         `SCORED`, else None. The window is a view: use it before the machine's next reading.
         """
         filled, status, restarts, is_complete = self._clean.step(machine, values, time)
+        if self._operating is not None:
+            status, restarts, is_complete = self._judge(machine, time, status, restarts, is_complete)
         if restarts:
             self._windows.restart(machine)
         if not is_complete:
@@ -55,6 +63,8 @@ class Preparation:
         status is `SCORED`, in their order.
         """
         filled, status, restarts, is_complete = self._clean.step(machines, list(values.T), times)
+        if self._operating is not None:
+            status, restarts, is_complete = self._judge(machines, times, status, restarts, is_complete)
         if np.ndim(status) == 0:  # nothing wrong with any of them
             windows, is_full = self._windows.push(machines, self._scale.step(filled))
             statuses = np.where(is_full, SCORED, WARMING_UP)
@@ -67,6 +77,23 @@ class Preparation:
         pushed = statuses[complete]
         statuses[complete] = np.where((pushed == SCORED) & ~np.asarray(is_full), WARMING_UP, pushed)
         return statuses, restarted, windows[statuses[complete] == SCORED]
+
+    def _judge(
+        self, machine: Machines, time: Any, status: Any, restarts: Any, is_complete: Any
+    ) -> tuple[Any, Any, Any]:
+        """Keep readings that were cleaned out of the window where the machine is not in the state the model knows.
+
+        Takes and returns what `Clean.step` says of one reading of each machine: its status, whether the window restarts, and
+        whether the reading may enter it.
+        """
+        assert self._operating is not None
+        is_new = is_complete | restarts  # a late reading changes nothing
+        is_known, is_on = self._operating.step(machine, self._clean.held, time, is_new)
+        is_dropped = is_new & (is_on ^ True)
+        if not holds_anywhere(is_dropped):
+            return status, restarts, is_complete
+        why = choose(is_known, OFF, choose(status == SCORED, GAP, status))
+        return choose(is_dropped, why, status), restarts | is_dropped, is_complete & (is_dropped ^ True)
 
     def windows_of(
         self, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
@@ -84,3 +111,21 @@ class Preparation:
                 ends.append(row)
         empty = np.empty((0, *self._windows.shape), np.float32)
         return np.stack(windows) if windows else empty, np.array(ends, np.int64)
+
+    def usable(self, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """What a scaling may be fitted to: `values` (N, C) of a table with NaN wherever the device would not take the value.
+
+        That is a value that is missing or impossible, and the whole row while the machine is not in the state the model knows.
+        `times` (N,) in microseconds. Starts fresh, with machine 0.
+        """
+        self.reset(0)
+        taken = np.full(values.shape, np.nan)
+        for row, (reading, time) in enumerate(zip(values.tolist(), times.tolist(), strict=True)):
+            filled, _, restarts, is_complete = self._clean.step(0, reading, time)
+            if self._operating is not None:
+                _, is_on = self._operating.step(0, self._clean.held, time, bool(is_complete or restarts))
+                if not is_on:
+                    continue
+            good = [value if value == kept else np.nan for value, kept in zip(reading, filled, strict=True)]
+            taken[row] = good
+        return taken

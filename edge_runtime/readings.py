@@ -28,8 +28,8 @@ STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off"
 - `gap`: readings were missing for longer than the bundle allows, and the window starts again; or it is not later than the
   one before, and changes nothing.
 - `out_of_range`: a value is outside its valid range, or infinite.
-- `sensor_fault`: a sensor is stuck or silent. `off`: the machine is not in the state the model knows.
-  (No bundle of format 1 produces these two.)
+- `sensor_fault`: a sensor is stuck or silent. (No bundle of format 1 produces this one.)
+- `off`: the machine is not in the operating state the model knows.
 """
 
 QUIET, RAISED, ACTIVE, CLEARED = range(4)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import InputError
-from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Sampling, Score, Window
+from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Operating, Sampling, Score, Window
 from edge_runtime.schema import decode
 
 
@@ -171,6 +171,8 @@ class Config:
     seed: int = 1
     """Of every random number; the same seed, data and machine give the same weights."""
     cleaning: Cleaning = field(default_factory=Cleaning)
+    operating: Operating | None = None
+    """When the machine is in the state to learn; None: always."""
     scaling: ScalingRule = field(default_factory=ScalingRule)
     fit: Fit = field(default_factory=Fit)
     score: Score = field(default_factory=Score)
@@ -188,6 +190,8 @@ class Config:
             names = [channel.name for channel in self.channels]
             if not names or len(set(names)) != len(names) or self.data.time_column in names:
                 raise ValueError(f"expected one or more channels with different names, got {names}")
+            if self.operating is not None:
+                self.operating.check_channels(tuple(names))
 
 
 def load_config(path: str | Path) -> Config:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import TableError, TrainingError
-from edge_runtime.manifest import Channel, PreparationSections, Scaling
+from edge_runtime.manifest import Channel, Operating, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
 from edge_runtime.scale import fit_scaling
@@ -27,6 +27,8 @@ from training.parquet import read_parquet
 
 PARTS = ("fit", "early_stopping", "calibration")
 """In order of time."""
+BOUNDLESS = 1e290
+"""A scale by which no value is too far from its center to calculate with (see `clean.LARGEST_SCALED`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Part:
     stretches: tuple[Stretch, ...]
     windows: npt.NDArray[np.float32]
     """(B, T, C) cleaned and scaled, in order of time."""
+    in_state: tuple[Stretch, ...] | None = None
+    """The pieces of the stretches in which the machine is in the state to learn; None: all of them."""
 
     @property
     def rows(self) -> int:
@@ -73,15 +77,25 @@ def prepare_data(
     fit part. Raises `TableError` and `TrainingError` for readings that no model or threshold can be fitted to.
     """
     stretches = dict(zip(PARTS, split(table, config.data), strict=True))
-    fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
+    if config.operating is not None:
+        check_operating(config.operating, table)
+    judged = PARTS if config.operating is not None else ("fit",)
+    usable = {name: [_usable(config, channels, stretch) for stretch in stretches[name]] for name in judged}
+    for name in judged:
+        _check_in_state(config, name, table, stretches[name], usable[name])
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
-        fitted = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
+        fitted = fit_scaling(config.scaling.kind, np.concatenate(usable["fit"]), table.channels)
     except TrainingError as fault:
         raise TrainingError(f"{table.source}: the fit part: {fault}") from None
     scaling = fitted if scaling is None else scaling
     strides = {name: config.fit.stride if name == "fit" else 1 for name in PARTS}
     parts = {
-        name: Part(name, stretches[name], _windows(config, channels, scaling, stretches[name], strides[name]))
+        name: Part(
+            name,
+            stretches[name],
+            _windows(config, channels, scaling, stretches[name], strides[name]),
+            None if config.operating is None else _in_state(stretches[name], usable[name]),
+        )
         for name in PARTS
     }
     for part in parts.values():
@@ -141,17 +155,18 @@ def split(table: Table, data: Data) -> tuple[tuple[Stretch, ...], ...]:
     return tuple(_stretches(times[begin:end], values[begin:end], passed[begin:end]) for begin, end in pairwise(borders))
 
 
-def only_valid(values: npt.NDArray[np.float64], channels: Sequence[Channel]) -> npt.NDArray[np.float64]:
-    """A copy of `values` (N, C) with NaN in place of what is outside its channel's valid range, as the device treats it."""
-    low = [-np.inf if channel.low is None else channel.low for channel in channels]
-    high = [np.inf if channel.high is None else channel.high for channel in channels]
-    return np.where((values >= low) & (values <= high), values, np.nan)
-
-
 def longest_stream(part: Part, rows: int) -> Stretch:
-    """The last readings of the part's longest stretch, at most `rows` of them."""
-    longest = max(part.stretches, key=lambda stretch: len(stretch.times))
+    """The last readings of the part's longest stretch with the machine in the state to learn, at most `rows` of them."""
+    longest = max(part.in_state or part.stretches, key=lambda stretch: len(stretch.times))
     return Stretch(longest.times[-rows:], longest.values[-rows:])
+
+
+def check_operating(operating: Operating, table: Table) -> None:
+    """Raise `TrainingError` if the operating rule names a channel that the table does not have."""
+    try:
+        operating.check_channels(table.channels)
+    except ValueError as fault:
+        raise TrainingError(f"{table.source}: {fault}") from None
 
 
 def _join(tables: Sequence[Table]) -> Table:
@@ -176,13 +191,55 @@ def _stretches(
     return tuple(Stretch(moments, readings) for moments, readings in pieces)
 
 
+def _usable(config: Config, channels: Sequence[Channel], stretch: Stretch) -> npt.NDArray[np.float64]:
+    """The stretch's values (N, C), NaN where the device would not take them; no scaling is known yet, so none limits them."""
+    boundless = Scaling("standard", (0.0,) * len(channels), (BOUNDLESS,) * len(channels))
+    return Preparation(_sections(config, channels, boundless)).usable(stretch.values, stretch.times)
+
+
+def _check_in_state(
+    config: Config, name: str, table: Table, stretches: Sequence[Stretch], usable: Sequence[npt.NDArray[np.float64]]
+) -> None:
+    """Raise `TrainingError` with figures if the machine is in no row of the part in the state to learn."""
+    if config.operating is None or not all(np.isnan(values).all() for values in usable):
+        return
+    values = np.concatenate([stretch.values for stretch in stretches])
+    figures = []
+    for channel in config.operating.channels:
+        column = values[:, table.channels.index(channel)]
+        present = column[~np.isnan(column)]
+        figures.append(
+            f"{channel} {f'goes from {present.min():g} to {present.max():g}' if len(present) else 'is missing'}"
+        )
+    settled = f" and has held for {config.operating.settle_s:g} s" if config.operating.settle_s else ""
+    raise TrainingError(
+        f"{table.source}: the {name} part: expected rows in which operating.when = {config.operating.when!r} holds{settled}, "
+        f"got none in {len(values)} rows: {', '.join(figures)}"
+    )
+
+
+def _in_state(stretches: Sequence[Stretch], usable: Sequence[npt.NDArray[np.float64]]) -> tuple[Stretch, ...]:
+    """The pieces of the stretches in which rows are usable, each of `usable` (N, C)."""
+    found = []
+    for stretch, values in zip(stretches, usable, strict=True):
+        is_on = ~np.isnan(values).all(axis=1)
+        cuts = np.flatnonzero(np.diff(is_on)) + 1
+        pieces = zip(np.split(stretch.times, cuts), np.split(stretch.values, cuts), np.split(is_on, cuts), strict=True)
+        found += [Stretch(times, readings) for times, readings, on in pieces if on.any()]
+    return tuple(found)
+
+
+def _sections(config: Config, channels: Sequence[Channel], scaling: Scaling) -> PreparationSections:
+    return PreparationSections(
+        tuple(channels), config.sampling, config.cleaning, scaling, config.window, config.operating
+    )
+
+
 def _windows(
     config: Config, channels: Sequence[Channel], scaling: Scaling, stretches: Sequence[Stretch], stride: int
 ) -> npt.NDArray[np.float32]:
     """Every `stride`th full window (B, T, C) of each stretch."""
-    preparation = Preparation(
-        PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
-    )
+    preparation = Preparation(_sections(config, channels, scaling))
     found = [preparation.windows_of(stretch.values, stretch.times)[0][::stride] for stretch in stretches]
     return np.concatenate(found)
 

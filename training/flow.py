@@ -127,6 +127,7 @@ def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) 
             [(each.name, each.unit) for each in channels],
         ),
         ("window length", before.window.length, config.window.length),
+        ("operating state", before.operating, config.operating),
         ("kind of scaling", before.scaling.kind, config.scaling.kind),
     ):
         if expected != got:
@@ -173,6 +174,7 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
         cleaning=config.cleaning,
         scaling=plan.data.scaling,
         window=config.window,
+        operating=config.operating,
         score=config.score,
         threshold=calibration.threshold,
         alarm=config.alarm,

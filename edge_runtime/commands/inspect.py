@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
-from edge_runtime.manifest import Channel, Manifest, Variant
+from edge_runtime.manifest import Channel, Manifest, Operating, Variant
 from edge_runtime.schema import encode
 
 
@@ -40,6 +40,7 @@ def describe(m: Manifest) -> list[str]:
         ("time column", m.time_column),
         ("sampling", f"every {m.sampling.period_s:g} s; after {m.sampling.longest_gap_s:g} s the window starts again"),
         ("missing values", f"hold the last value for {m.cleaning.hold_limit} readings"),
+        ("operating state", _operating(m.operating)),
         ("scaling", m.scaling.kind),
         ("window", f"{m.window.length} readings"),
         ("score", f"{m.score.kind} over {last} steps"),
@@ -56,6 +57,14 @@ def describe(m: Manifest) -> list[str]:
     lines += ["", "channels", *(f"  {_channel(channel)}" for channel in m.channels)]
     lines += ["", "variants", *(line for variant in m.variants for line in _variant(variant))]
     return lines
+
+
+def _operating(operating: Operating | None) -> str:
+    if operating is None:
+        return "always the known one"
+    until = "" if operating.until is None else f" until {operating.until}"
+    settle = f", {operating.settle_s:g} s after switching on" if operating.settle_s else ""
+    return f"when {operating.when}{until}{settle}; else readings are off"
 
 
 def _channel(channel: Channel) -> str:

@@ -34,6 +34,7 @@ def answers(
     last_time: int | None = None
     held: list[float | None] = [None] * C
     missing_for = [0] * C
+    on_since: int | None = None
     window: Window = []
     recent: list[bool] = []  # of the last n scores: above the enter level?
     calm = 0  # scores in a row below the exit level
@@ -50,7 +51,7 @@ def answers(
         is_after_gap = last_time is not None and time - last_time > m.sampling.longest_gap_s * 1e6
         last_time = time
         if is_after_gap:
-            held = [None] * C
+            held, on_since = [None] * C, None
         is_outside = is_broken = False
         for c in range(C):
             value, channel = row[c], m.channels[c]
@@ -65,16 +66,33 @@ def answers(
             else:
                 missing_for[c] += 1
                 is_outside = is_outside or not math.isnan(value)
-                is_broken = is_broken or held[c] is None or missing_for[c] > m.cleaning.hold_limit
+                if missing_for[c] > m.cleaning.hold_limit:
+                    held[c] = None
+                is_broken = is_broken or held[c] is None
+
+        # Operating state.
+        is_off = is_unknown = False
+        if m.operating is not None:
+            now = [held[m.channel_names.index(name)] for name in m.operating.channels]
+            is_unknown = None in now
+            if is_unknown:
+                on_since = None
+            else:
+                begins = holds(m.operating.when, m.channel_names, held)
+                ends = not begins if m.operating.until is None else holds(m.operating.until, m.channel_names, held)
+                is_on = (begins or on_since is not None) and not ends
+                on_since = None if not is_on else time if on_since is None else on_since
+                is_off = on_since is None or time - on_since < m.operating.settle_s * 1e6
 
         # Scale, window.
-        if is_after_gap or is_broken:
+        if is_after_gap or is_broken or is_off or is_unknown:
             window, recent, calm, smoothed = [], [], 0, None
-        if not is_broken:
+        if not is_broken and not is_off and not is_unknown:
             window.append([(held[c] - m.scaling.center[c]) / m.scaling.scale[c] for c in range(C)])
             window = window[-T:]
-        if is_outside or is_after_gap or is_broken or len(window) < T:
-            status = "out_of_range" if is_outside else "gap" if is_after_gap or is_broken else "warming_up"
+        if is_off or is_outside or is_after_gap or is_broken or is_unknown or len(window) < T:
+            is_gap = is_after_gap or is_broken or is_unknown
+            status = "off" if is_off else "out_of_range" if is_outside else "gap" if is_gap else "warming_up"
             given.append(Answer(status, None, None, None, "active" if is_active else "quiet"))
             continue
 
@@ -108,6 +126,21 @@ def answers(
             is_active, alarm = True, "raised"
         given.append(Answer("scored", score, contributions, score > m.threshold.value, alarm))
     return given
+
+
+def holds(rule: str, names: Sequence[str], values: Sequence[Any]) -> bool:
+    """Whether a rule of plain words holds, read word by word."""
+    known = dict(zip(names, values, strict=True))
+    for part in rule.split(" or "):
+        every = True
+        for name, sign, number in (comparison.split() for comparison in part.split(" and ")):
+            order = (known[name] > float(number)) - (known[name] < float(number))
+            every = (
+                every and order in {">": (1,), ">=": (0, 1), "<": (-1,), "<=": (-1, 0), "==": (0,), "!=": (-1, 1)}[sign]
+            )
+        if every:
+            return True
+    return False
 
 
 def run_layers(layers: Sequence[Mapping[str, Any]], weights: Mapping[str, Any], window: Window) -> Window:

@@ -16,9 +16,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import Answer, Window, answers, run_layers
 
+from edge_runtime import Reading
 from edge_runtime.detector import Detector
 from edge_runtime.engines import open_engine
-from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Manifest, Sampling, Scaling, Score, Threshold
+from edge_runtime.manifest import (
+    AlarmPolicy,
+    Channel,
+    Cleaning,
+    Manifest,
+    Operating,
+    Sampling,
+    Scaling,
+    Score,
+    Threshold,
+)
 
 T, C = 4, 2
 
@@ -55,6 +66,16 @@ def score_rules(draw: st.DrawFn) -> Score:
 
 
 @st.composite
+def operating_rules(draw: st.DrawFn) -> Operating | None:
+    """Any rule on the channels, with and without a second level and time to settle."""
+    when = draw(
+        st.sampled_from(["c0 > -1", "c0 > -2.5 and c1 < 2", "c0 > 1 or c1 != 0", "c1 <= 0.5 or c0 > 0 and c1 > 1"])
+    )
+    until = draw(st.sampled_from([None, "c0 < -2", "c1 >= 2.5 or c0 < -1.5"]))
+    return draw(st.sampled_from([None, Operating(when, until, draw(st.sampled_from([0.0, 0.5, 1.0, 2.5, 4.0])))]))
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """Random preparation, score, threshold and alarm for windows (T, C)."""
     n = draw(st.integers(1, 4))
@@ -71,6 +92,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             tuple(draw(st.floats(-2, 2)) for _ in range(C)),
             tuple(draw(st.floats(0.3, 4)) for _ in range(C)),
         ),
+        operating=draw(operating_rules()),
         score=draw(score_rules()),
         threshold=Threshold("percentile", 99.0, 1.0, draw(st.floats(0.3, 2))),
         alarm=AlarmPolicy(
@@ -110,6 +132,27 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
             assert abs(verdict.score - answer.score) <= near
             shares = zip(verdict.contributions.values(), answer.contributions, strict=True)
             assert all(abs(one - other) <= near for one, other in shares)
+
+
+@settings(max_examples=150)
+@given(m=manifests(), streams=st.lists(readings, min_size=3, max_size=3))
+def test_three_ways_in_agree(m: Manifest, streams: list[list[tuple[float, list[float]]]]) -> None:
+    """Tables, single readings and readings of many machines get the same answers to the last bit, whatever arrives."""
+    model = MODELS["dense"]
+    tables = []
+    for stream in streams:
+        times = handmade.START + np.cumsum([round(seconds * 1e6) for seconds, _ in stream], dtype=np.int64)
+        tables.append((np.array([row for _, row in stream]).reshape(-1, C), handmade.moments(times)))
+    whole, single, many = (Detector(m, open_engine("numpy", model, (T, C)), machines=3, batch=1) for _ in range(3))
+    expected = [[verdict._replace(machine=None) for verdict in whole.score(*table)] for table in tables]
+    for machine, (values, moments) in enumerate(tables):
+        got = [single.update(Reading(*each, machine)) for each in zip(moments, values, strict=True)]
+        assert [verdict._replace(machine=None) for verdict in got] == expected[machine]
+    for row in range(max(map(len, streams))):
+        ids = [machine for machine in (2, 0, 1) if row < len(streams[machine])]
+        values = np.array([tables[machine][0][row] for machine in ids])
+        verdicts = many.update_many(ids, values, np.array([tables[machine][1][row] for machine in ids]))
+        assert [verdict._replace(machine=None) for verdict in verdicts] == [expected[machine][row] for machine in ids]
 
 
 def test_oracle_is_put_to_the_question() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,6 +17,7 @@ from edge_runtime.manifest import (
     Channel,
     Cleaning,
     Manifest,
+    Operating,
     Provenance,
     Sampling,
     Score,
@@ -187,6 +189,55 @@ def test_training_and_serving_prepare_identically(make_normal):
     windows = data.parts["calibration"].windows
     assert np.stack(engine.windows).tobytes() == windows.tobytes()
     assert verdicts.scored.sum() == len(windows) < 70 - 3  # some were lost to the holes and the gap
+
+
+def with_pauses(values, every=50, rows=10):
+    """The pump is off for the first `rows` of `every` rows: no flow, and a pressure it never has otherwise."""
+    values = values.copy()
+    values[np.arange(len(values)) % every < rows] = (0, 99)
+    return values
+
+
+def test_readings_outside_the_operating_state_are_left_out(make_normal):
+    """They shape neither the scaling nor the windows, and no window reaches across a pause or into the time to settle."""
+    values = make_normal(400)
+    rule = Operating("c0 > 5", settle_s=120)
+    data = prepare(make_table(with_pauses(values)), replace(make_config(), operating=rule))
+    fit = values[:280][np.arange(280) % 50 >= 12]
+    np.testing.assert_allclose(data.scaling.center, fit.mean(axis=0))
+    np.testing.assert_allclose(data.scaling.scale, fit.std(axis=0))
+    pieces = [38] * 5 + [18]  # of the fit part
+    assert len(data.parts["fit"].windows) == sum(rows - 3 for rows in pieces)
+    assert np.abs(data.parts["fit"].windows).max() < 5
+    assert data.parts["calibration"].rows == 60
+    stream = longest_stream(data.parts["calibration"], 100)
+    assert len(stream.times) == 38
+    assert stream.values[:, 0].min() > 5
+
+
+def test_a_rule_that_never_holds_is_refused(make_normal):
+    """With the part, the rule and what the readings were."""
+    values = with_pauses(make_normal(200), every=1000)
+    config = replace(make_config(), operating=Operating("c0 > 50 and c1 < 1e3"))
+    with pytest.raises(
+        TrainingError,
+        match=r"readings.csv: the fit part: expected rows in which operating.when = 'c0 > 50 and c1 < 1e3' holds, "
+        r"got none in 140 rows: c0 goes from 0 to 2\d\.\d+, c1 goes from 5\.\d+ to 99",
+    ):
+        prepare(make_table(values), config)
+    values[100:, 0] = 0
+    rule = Operating("c0 > 5", settle_s=60)
+    with pytest.raises(
+        TrainingError, match=r"the early_stopping part: .* 'c0 > 5' holds and has held for 60 s, got none"
+    ):
+        prepare(make_table(values), replace(make_config(), operating=rule))
+
+
+def test_a_rule_on_an_unknown_channel_is_refused(make_normal):
+    """Also where the channels are whatever the table has."""
+    config = replace(make_config(), operating=Operating("current > 0.5"))
+    with pytest.raises(TrainingError, match=r"readings.csv: operating.when: unknown channel 'current', known: c0, c1"):
+        prepare(make_table(make_normal(200)), config)
 
 
 def test_constant_channel_is_refused():
