@@ -16,6 +16,7 @@ from edge_runtime.manifest_preparation import (
     PreparationSections,
     Sampling,
     Scaling,
+    Sensors,
     Window,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "Sampling",
     "Scaling",
     "Score",
+    "Sensors",
     "Threshold",
     "Variant",
     "Window",
@@ -138,6 +140,8 @@ class Manifest:
     """The model's output is its estimate of the window's last so many readings, K; None: of all T."""
     operating: Operating | None = None
     """None: the machine is always in the state the model knows."""
+    sensors: Sensors | None = None
+    """None: a silent sensor is a `gap`, as in the first bundles."""
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
 
@@ -151,6 +155,9 @@ class Manifest:
             raise ValueError(f"expected variants with different names and files, got {variants} in {files}")
         if self.operating is not None:
             self.operating.check_channels(self.channel_names)
+        if self.cleaning.missing == "median" and len(self.cleaning.medians or ()) != len(names):
+            got = "none" if self.cleaning.medians is None else len(self.cleaning.medians)
+            raise ValueError(f"expected {len(names)} numbers in cleaning.medians, got {got}")
         inputs = len(self.input_names)
         for key, numbers in (("center", self.scaling.center), ("scale", self.scaling.scale)):
             if len(numbers) != inputs:
@@ -173,7 +180,7 @@ class Manifest:
     def preparation(self) -> PreparationSections:
         """The sections that say how readings become windows."""
         return PreparationSections(
-            self.channels, self.sampling, self.cleaning, self.scaling, self.window, self.operating
+            self.channels, self.sampling, self.cleaning, self.scaling, self.window, self.operating, self.sensors
         )
 
     @property

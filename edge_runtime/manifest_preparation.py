@@ -65,11 +65,33 @@ class Cleaning:
     """What becomes of missing values."""
 
     hold_limit: int = 2
-    """A missing value takes the channel's last one for at most this many readings in a row; then the window restarts."""
+    """A missing value is filled in for at most this many readings in a row; then the window restarts."""
+    missing: Literal["hold", "median"] = "hold"
+    """What is filled in: the channel's last value, or its median in training."""
+    medians: tuple[float, ...] | None = None
+    """For `median`: one number a channel, in the channel's unit; found in training."""
 
     def __post_init__(self) -> None:
+        if self.medians is not None and self.missing != "median":
+            raise ValueError(
+                f"expected medians where missing values are filled with the median only, got {self.missing}"
+            )
         if not 0 <= self.hold_limit <= 1_000_000:
             raise ValueError(f"expected hold_limit from 0 to 1000000, got {self.hold_limit}")
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """Which faults of sensors are told apart from what happens to the machine; each channel has its own limits too."""
+
+    silent: bool = True
+    """A channel missing for more than `hold_limit` readings while others speak is a `sensor_fault`; false: it is a `gap`."""
+    stuck_factor: float | None = None
+    """In training, `stuck_after` of channels without one becomes so many times their longest repeat in normal readings."""
+
+    def __post_init__(self) -> None:
+        if self.stuck_factor is not None and not 1 < self.stuck_factor <= 1e6:
+            raise ValueError(f"expected stuck_factor above 1 and at most 1e6, got {self.stuck_factor:g}")
 
 
 @dataclass(frozen=True)
@@ -142,6 +164,7 @@ class PreparationSections(NamedTuple):
     """Of the model's inputs, F of them."""
     window: Window
     operating: Operating | None = None
+    sensors: Sensors | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:

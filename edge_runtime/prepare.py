@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Clean, Machines, choose, holds_anywhere
+from edge_runtime.clean import Clean, Columns, Machines, choose, holds_anywhere
 from edge_runtime.manifest import PreparationSections
 from edge_runtime.operating import OperatingState
-from edge_runtime.readings import GAP, OFF, SCORED, WARMING_UP
+from edge_runtime.readings import GAP, OFF, SCORED, SENSOR_FAULT, WARMING_UP
 from edge_runtime.scale import Scale
+from edge_runtime.sensors import SensorFaults, is_watched
 from edge_runtime.window import Windows
 
 
@@ -21,9 +22,12 @@ class Preparation:
 
     def __init__(self, sections: PreparationSections, machines: int = 1) -> None:
         s = sections
-        self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines)
+        self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines, s.sensors)
         names = tuple(channel.name for channel in s.channels)
         self._operating = None if s.operating is None else OperatingState(s.operating, s.sampling, names, machines)
+        self._sensors = SensorFaults(s.channels, machines) if any(map(is_watched, s.channels)) else None
+        self._judges = self._operating is not None or self._sensors is not None
+        self._tells_silent = s.sensors is not None and s.sensors.silent
         self._scale = Scale(s.scaling)
         self._windows = Windows(machines, s.window.length, len(s.input_names))
 
@@ -32,6 +36,8 @@ class Preparation:
         self._clean.reset(machine)
         if self._operating is not None:
             self._operating.reset(machine)
+        if self._sensors is not None:
+            self._sensors.reset(machine)
         self._windows.restart(machine)
 
     def step(
@@ -43,8 +49,8 @@ class Preparation:
         `SCORED`, else None. The window is a view: use it before the machine's next reading.
         """
         filled, status, restarts, is_complete = self._clean.step(machine, values, time)
-        if self._operating is not None:
-            status, restarts, is_complete = self._judge(machine, time, status, restarts, is_complete)
+        if self._judges:
+            status, restarts, is_complete = self._judge(machine, values, time, status, restarts, is_complete)
         if restarts:
             self._windows.restart(machine)
         if not is_complete:
@@ -62,9 +68,10 @@ class Preparation:
         Returns the status (B,), whether the window restarted (B,), and the windows (D, T, C) float32 of the D readings whose
         status is `SCORED`, in their order.
         """
-        filled, status, restarts, is_complete = self._clean.step(machines, list(values.T), times)
-        if self._operating is not None:
-            status, restarts, is_complete = self._judge(machines, times, status, restarts, is_complete)
+        columns = list(values.T)
+        filled, status, restarts, is_complete = self._clean.step(machines, columns, times)
+        if self._judges:
+            status, restarts, is_complete = self._judge(machines, columns, times, status, restarts, is_complete)
         if np.ndim(status) == 0:  # nothing wrong with any of them
             windows, is_full = self._windows.push(machines, self._scale.step(filled))
             statuses = np.where(is_full, SCORED, WARMING_UP)
@@ -79,21 +86,32 @@ class Preparation:
         return statuses, restarted, windows[statuses[complete] == SCORED]
 
     def _judge(
-        self, machine: Machines, time: Any, status: Any, restarts: Any, is_complete: Any
+        self, machine: Machines, values: Columns, time: Any, status: Any, restarts: Any, is_complete: Any
     ) -> tuple[Any, Any, Any]:
-        """Keep readings that were cleaned out of the window where the machine is not in the state the model knows.
+        """Keep a reading out of the window if the machine is not in the state the model knows, or a sensor is at fault.
 
-        Takes and returns what `Clean.step` says of one reading of each machine: its status, whether the window restarts, and
-        whether the reading may enter it.
+        `values`: C items as measured. Takes and returns what `Clean.step` says of one reading of each machine: its status,
+        whether the window restarts, and whether the reading may enter it.
         """
-        assert self._operating is not None
         is_new = is_complete | restarts  # a late reading changes nothing
-        is_known, is_on = self._operating.step(machine, self._clean.held, time, is_new)
-        is_dropped = is_new & (is_on ^ True)
+        is_known: Any = True
+        is_on: Any = True
+        is_faulty: Any = False
+        if self._operating is not None:
+            is_known, is_on = self._operating.step(machine, self._clean.held, time, is_new)
+        if self._sensors is not None:
+            is_faulty = self._sensors.step(machine, values, is_new, is_on)
+        is_dropped = is_new & ((is_on ^ True) | is_faulty)
         if not holds_anywhere(is_dropped):
             return status, restarts, is_complete
         why = choose(is_known, OFF, choose(status == SCORED, GAP, status))
+        why = choose(is_on, SENSOR_FAULT, why)
         return choose(is_dropped, why, status), restarts | is_dropped, is_complete & (is_dropped ^ True)
+
+    def faults(self, machine: Machines) -> npt.NDArray[np.bool_]:
+        """Which sensors (C, ...) are at fault, for machines whose last reading was answered `SENSOR_FAULT`."""
+        silent = self._clean.silent(machine) if self._tells_silent else np.bool_(False)
+        return np.asarray(silent if self._sensors is None else self._sensors.faults(machine) | silent)
 
     def windows_of(
         self, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
@@ -115,17 +133,19 @@ class Preparation:
     def usable(self, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """What a scaling may be fitted to: `values` (N, C) of a table with NaN wherever the device would not take the value.
 
-        That is a value that is missing or impossible, and the whole row while the machine is not in the state the model knows.
+        That is a value that is missing, impossible or from a sensor at fault, and the whole row while the machine is not in the state the model knows.
         `times` (N,) in microseconds. Starts fresh, with machine 0.
         """
         self.reset(0)
         taken = np.full(values.shape, np.nan)
         for row, (reading, time) in enumerate(zip(values.tolist(), times.tolist(), strict=True)):
             filled, _, restarts, is_complete = self._clean.step(0, reading, time)
-            if self._operating is not None:
-                _, is_on = self._operating.step(0, self._clean.held, time, bool(is_complete or restarts))
-                if not is_on:
-                    continue
+            is_new, is_on = bool(is_complete or restarts), True
             good = [value if value == kept else np.nan for value, kept in zip(reading, filled, strict=True)]
-            taken[row] = good
+            if self._operating is not None:
+                _, is_on = self._operating.step(0, self._clean.held, time, is_new)
+            if self._sensors is not None and self._sensors.step(0, reading, is_new, is_on):
+                good = np.where(self._sensors.faults(0), np.nan, good).tolist()
+            if is_on:
+                taken[row] = good
         return taken

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import InputError
-from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Operating, Sampling, Score, Window
+from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Operating, Sampling, Score, Sensors, Window
 from edge_runtime.schema import decode
 
 
@@ -65,8 +65,12 @@ class Data:
     exclude: tuple[Exclusion, ...] = ()
     """Times in between that are left out; no window reaches across one."""
     shares: Shares = field(default_factory=Shares)
+    interpolate: int = 0
+    """At most this many missing values in a row are interpolated before fitting; the device, which must not look ahead, holds."""
 
     def __post_init__(self) -> None:
+        if self.interpolate < 0:
+            raise ValueError(f"expected interpolate of 0 or more rows, got {self.interpolate}")
         if not self.files:
             raise ValueError("expected one or more files, got none")
         if len(set(self.files)) != len(self.files):
@@ -173,6 +177,7 @@ class Config:
     cleaning: Cleaning = field(default_factory=Cleaning)
     operating: Operating | None = None
     """When the machine is in the state to learn; None: always."""
+    sensors: Sensors = field(default_factory=Sensors)
     scaling: ScalingRule = field(default_factory=ScalingRule)
     fit: Fit = field(default_factory=Fit)
     score: Score = field(default_factory=Score)

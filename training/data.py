@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import TableError, TrainingError
-from edge_runtime.manifest import Channel, Operating, PreparationSections, Scaling
+from edge_runtime.manifest import Channel, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
 from edge_runtime.scale import fit_scaling
@@ -24,11 +24,10 @@ from edge_runtime.tables import Table, check_not_all_missing, read_table
 from edge_runtime.threshold import FEWEST_SCORES
 from training.config import Config, Data
 from training.parquet import read_parquet
+from training.usable import check_in_state, interpolated, usable_values, with_stuck_limits
 
 PARTS = ("fit", "early_stopping", "calibration")
 """In order of time."""
-BOUNDLESS = 1e290
-"""A scale by which no value is too far from its center to calculate with (see `clean.LARGEST_SCALED`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,8 @@ class NormalData:
     scaling: Scaling
     parts: dict[str, Part]
     """By name, in order of time."""
+    sections: PreparationSections
+    """How the windows were prepared: the configuration, with all that was found in the fit part."""
 
 
 def prepare_data(
@@ -77,30 +78,34 @@ def prepare_data(
     fit part. Raises `TableError` and `TrainingError` for readings that no model or threshold can be fitted to.
     """
     stretches = dict(zip(PARTS, split(table, config.data), strict=True))
-    if config.operating is not None:
-        check_operating(config.operating, table)
+    sections = _sections(config, table, channels)
     judged = PARTS if config.operating is not None else ("fit",)
-    usable = {name: [_usable(config, channels, stretch) for stretch in stretches[name]] for name in judged}
-    for name in judged:
-        _check_in_state(config, name, table, stretches[name], usable[name])
+    learned = {name: _interpolate(name, stretches[name], config.data.interpolate) for name in PARTS}
+    usable = {name: [usable_values(sections, each.values, each.times) for each in learned[name]] for name in judged}
+    if config.operating is not None:
+        for name in judged:
+            rows = np.concatenate([stretch.values for stretch in stretches[name]])
+            source = f"{table.source}: the {name} part"
+            check_in_state(config.operating, source, table.channels, rows, np.concatenate(usable[name]))
+    fit_rows = np.concatenate(usable["fit"])
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
-        fitted = fit_scaling(config.scaling.kind, np.concatenate(usable["fit"]), table.channels)
+        fitted = fit_scaling(config.scaling.kind, fit_rows, table.channels)
     except TrainingError as fault:
         raise TrainingError(f"{table.source}: the fit part: {fault}") from None
-    scaling = fitted if scaling is None else scaling
+    sections = _fitted(sections._replace(scaling=fitted if scaling is None else scaling), usable["fit"])
     strides = {name: config.fit.stride if name == "fit" else 1 for name in PARTS}
     parts = {
         name: Part(
             name,
             stretches[name],
-            _windows(config, channels, scaling, stretches[name], strides[name]),
+            _windows(sections, learned[name], strides[name]),
             None if config.operating is None else _in_state(stretches[name], usable[name]),
         )
         for name in PARTS
     }
     for part in parts.values():
         _check_enough(part, config.window.length, table.source)
-    return NormalData(scaling, parts)
+    return NormalData(sections.scaling, parts, sections)
 
 
 def read_files(config: Config, folder: Path) -> tuple[Table, dict[str, str]]:
@@ -161,14 +166,6 @@ def longest_stream(part: Part, rows: int) -> Stretch:
     return Stretch(longest.times[-rows:], longest.values[-rows:])
 
 
-def check_operating(operating: Operating, table: Table) -> None:
-    """Raise `TrainingError` if the operating rule names a channel that the table does not have."""
-    try:
-        operating.check_channels(table.channels)
-    except ValueError as fault:
-        raise TrainingError(f"{table.source}: {fault}") from None
-
-
 def _join(tables: Sequence[Table]) -> Table:
     for before, after in pairwise(tables):
         if after.times[0] <= before.times[-1]:
@@ -191,31 +188,36 @@ def _stretches(
     return tuple(Stretch(moments, readings) for moments, readings in pieces)
 
 
-def _usable(config: Config, channels: Sequence[Channel], stretch: Stretch) -> npt.NDArray[np.float64]:
-    """The stretch's values (N, C), NaN where the device would not take them; no scaling is known yet, so none limits them."""
-    boundless = Scaling("standard", (0.0,) * len(channels), (BOUNDLESS,) * len(channels))
-    return Preparation(_sections(config, channels, boundless)).usable(stretch.values, stretch.times)
-
-
-def _check_in_state(
-    config: Config, name: str, table: Table, stretches: Sequence[Stretch], usable: Sequence[npt.NDArray[np.float64]]
-) -> None:
-    """Raise `TrainingError` with figures if the machine is in no row of the part in the state to learn."""
-    if config.operating is None or not all(np.isnan(values).all() for values in usable):
-        return
-    values = np.concatenate([stretch.values for stretch in stretches])
-    figures = []
-    for channel in config.operating.channels:
-        column = values[:, table.channels.index(channel)]
-        present = column[~np.isnan(column)]
-        figures.append(
-            f"{channel} {f'goes from {present.min():g} to {present.max():g}' if len(present) else 'is missing'}"
-        )
-    settled = f" and has held for {config.operating.settle_s:g} s" if config.operating.settle_s else ""
-    raise TrainingError(
-        f"{table.source}: the {name} part: expected rows in which operating.when = {config.operating.when!r} holds{settled}, "
-        f"got none in {len(values)} rows: {', '.join(figures)}"
+def _sections(config: Config, table: Table, channels: Sequence[Channel]) -> PreparationSections:
+    """How the readings are to be prepared, with a scaling that changes nothing until one is fitted."""
+    as_is = Scaling("standard", (0.0,) * len(channels), (1.0,) * len(channels))
+    if config.operating is not None:
+        try:
+            config.operating.check_channels(table.channels)
+        except ValueError as fault:
+            raise TrainingError(f"{table.source}: {fault}") from None
+    return PreparationSections(
+        tuple(channels), config.sampling, config.cleaning, as_is, config.window, config.operating, config.sensors
     )
+
+
+def _fitted(sections: PreparationSections, usable: Sequence[npt.NDArray[np.float64]]) -> PreparationSections:
+    """The sections with the limits and medians found in the usable values (N, C) of the fit part's stretches."""
+    sensors, cleaning = sections.sensors, sections.cleaning
+    if sensors is not None and sensors.stuck_factor is not None:
+        limited = with_stuck_limits(sections.channels, usable, sensors.stuck_factor, sections.window.length)
+        sections = sections._replace(channels=limited)
+    if cleaning.missing == "median" and cleaning.medians is None:
+        medians = tuple(np.nanmedian(np.concatenate(usable), axis=0).tolist())
+        sections = sections._replace(cleaning=replace(cleaning, medians=medians))
+    return sections
+
+
+def _interpolate(name: str, stretches: Sequence[Stretch], rows: int) -> tuple[Stretch, ...]:
+    """The stretches as they are learned. The calibration part stays as it is: its scores must be those of the device."""
+    if rows == 0 or name == "calibration":
+        return tuple(stretches)
+    return tuple(Stretch(each.times, interpolated(each.values, each.times, rows)) for each in stretches)
 
 
 def _in_state(stretches: Sequence[Stretch], usable: Sequence[npt.NDArray[np.float64]]) -> tuple[Stretch, ...]:
@@ -229,17 +231,9 @@ def _in_state(stretches: Sequence[Stretch], usable: Sequence[npt.NDArray[np.floa
     return tuple(found)
 
 
-def _sections(config: Config, channels: Sequence[Channel], scaling: Scaling) -> PreparationSections:
-    return PreparationSections(
-        tuple(channels), config.sampling, config.cleaning, scaling, config.window, config.operating
-    )
-
-
-def _windows(
-    config: Config, channels: Sequence[Channel], scaling: Scaling, stretches: Sequence[Stretch], stride: int
-) -> npt.NDArray[np.float32]:
+def _windows(sections: PreparationSections, stretches: Sequence[Stretch], stride: int) -> npt.NDArray[np.float32]:
     """Every `stride`th full window (B, T, C) of each stretch."""
-    preparation = Preparation(_sections(config, channels, scaling))
+    preparation = Preparation(sections)
     found = [preparation.windows_of(stretch.values, stretch.times)[0][::stride] for stretch in stretches]
     return np.concatenate(found)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
-from edge_runtime.manifest import Channel, Manifest, Operating, Variant
+from edge_runtime.manifest import Channel, Cleaning, Manifest, Operating, Variant
 from edge_runtime.schema import encode
 
 
@@ -39,7 +39,8 @@ def describe(m: Manifest) -> list[str]:
         ("family", f"{m.family}, {m.parameters} parameters"),
         ("time column", m.time_column),
         ("sampling", f"every {m.sampling.period_s:g} s; after {m.sampling.longest_gap_s:g} s the window starts again"),
-        ("missing values", f"hold the last value for {m.cleaning.hold_limit} readings"),
+        ("missing values", f"{_filled(m.cleaning)} for {m.cleaning.hold_limit} readings"),
+        ("silent sensors", "a gap" if m.sensors is None or not m.sensors.silent else "a fault"),
         ("operating state", _operating(m.operating)),
         ("scaling", m.scaling.kind),
         ("window", f"{m.window.length} readings"),
@@ -59,6 +60,10 @@ def describe(m: Manifest) -> list[str]:
     return lines
 
 
+def _filled(cleaning: Cleaning) -> str:
+    return "hold the last value" if cleaning.missing == "hold" else "the median in training"
+
+
 def _operating(operating: Operating | None) -> str:
     if operating is None:
         return "always the known one"
@@ -69,8 +74,15 @@ def _operating(operating: Operating | None) -> str:
 
 def _channel(channel: Channel) -> str:
     limits = [f"{word} {limit:g}" for word, limit in (("from", channel.low), ("to", channel.high)) if limit is not None]
-    valid = f", valid {' '.join(limits)}" if limits else ""
-    return f"{channel.name}{f' ({channel.unit})' if channel.unit else ''}{valid}"
+    rails = " or ".join(f"{rail:g}" for rail in (channel.rail_low, channel.rail_high) if rail is not None)
+    parts = [
+        f"{channel.name}{f' ({channel.unit})' if channel.unit else ''}",
+        f"valid {' '.join(limits)}" if limits else "",
+        "" if channel.max_rate is None else f"at most {channel.max_rate:g} a second",
+        "" if channel.stuck_after is None else f"stuck after {channel.stuck_after} readings",
+        f"saturated after {channel.saturated_after} readings at {rails}" if rails else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _variant(variant: Variant) -> list[str]:

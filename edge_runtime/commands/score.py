@@ -115,7 +115,8 @@ def _write_table(verdicts: Iterable[Verdict]) -> tuple[int, int]:
 def _row(verdict: Verdict) -> str:
     time = f"{verdict.time:%Y-%m-%d %H:%M:%S}  {verdict.status:12}"
     if verdict.score is None or verdict.contributions is None:
-        return f"{time}  {'-':>10}  {verdict.threshold:10.4g}  {'-':9}  {verdict.alarm:7}"
+        row = f"{time}  {'-':>10}  {verdict.threshold:10.4g}  {'-':9}  {verdict.alarm:7}  {', '.join(verdict.fault_channels)}"
+        return row.rstrip()
     contributions = verdict.contributions
     top = max(contributions, key=lambda name: contributions[name])
     answer = "yes" if verdict.anomalous else "no"

@@ -23,6 +23,7 @@ class Answer(NamedTuple):
     contributions: list[float] | None
     anomalous: bool | None
     alarm: str
+    fault_channels: tuple[str, ...] = ()
 
 
 def answers(
@@ -33,7 +34,12 @@ def answers(
     given: list[Answer] = []
     last_time: int | None = None
     held: list[float | None] = [None] * C
-    missing_for = [0] * C
+    good_at: list[int] = [0] * C  # when the held value was measured
+    missing_for = [0] * C  # readings without a good value
+    silent_for = [0] * C  # readings without any value
+    said: list[float | None] = [None] * C  # the last value as measured
+    same_for = [0] * C
+    at_rail_for = [0] * C
     on_since: int | None = None
     window: Window = []
     recent: list[bool] = []  # of the last n scores: above the enter level?
@@ -52,23 +58,34 @@ def answers(
         last_time = time
         if is_after_gap:
             held, on_since = [None] * C, None
+            missing_for, silent_for = [0] * C, [0] * C
         is_outside = is_broken = False
+        filled: list[Any] = [None] * C
         for c in range(C):
-            value, channel = row[c], m.channels[c]
+            value, channel, before = row[c], m.channels[c], held[c]
             is_good = (
                 not math.isnan(value)
                 and (channel.low is None or value >= channel.low)
                 and (channel.high is None or value <= channel.high)
                 and abs(value - m.scaling.center[c]) <= FARTHEST * m.scaling.scale[c]
             )
+            if is_good and channel.max_rate is not None and before is not None:
+                is_good = abs(value - before) <= channel.max_rate / 1e6 * (time - good_at[c])
+            silent_for[c] = silent_for[c] + 1 if math.isnan(value) else 0
             if is_good:
-                held[c], missing_for[c] = value, 0
+                held[c], good_at[c], missing_for[c] = value, time, 0
             else:
                 missing_for[c] += 1
                 is_outside = is_outside or not math.isnan(value)
                 if missing_for[c] > m.cleaning.hold_limit:
                     held[c] = None
-                is_broken = is_broken or held[c] is None
+            filled[c] = held[c]
+            if m.cleaning.medians is not None and 0 < missing_for[c] <= m.cleaning.hold_limit:
+                filled[c] = m.cleaning.medians[c]
+            is_broken = is_broken or filled[c] is None
+        faults = set()
+        if m.sensors is not None and m.sensors.silent and not all(map(math.isnan, row)):
+            faults = {c for c in range(C) if silent_for[c] > m.cleaning.hold_limit}
 
         # Operating state.
         is_off = is_unknown = False
@@ -84,16 +101,33 @@ def answers(
                 on_since = None if not is_on else time if on_since is None else on_since
                 is_off = on_since is None or time - on_since < m.operating.settle_s * 1e6
 
+        # Sensors.
+        for c, channel in enumerate(m.channels):
+            if is_off or is_unknown:
+                said[c], same_for[c], at_rail_for[c] = None, 0, 0
+            elif not math.isnan(row[c]):
+                same_for[c] = same_for[c] + 1 if said[c] == row[c] else 1
+                is_low = channel.rail_low is not None and row[c] <= channel.rail_low
+                is_high = channel.rail_high is not None and row[c] >= channel.rail_high
+                at_rail_for[c] = at_rail_for[c] + 1 if is_low or is_high else 0
+                said[c] = row[c]
+            if channel.stuck_after is not None and same_for[c] >= channel.stuck_after:
+                faults.add(c)
+            if at_rail_for[c] >= channel.saturated_after:
+                faults.add(c)
+
         # Scale, window.
-        if is_after_gap or is_broken or is_off or is_unknown:
+        if is_after_gap or is_broken or is_off or is_unknown or faults:
             window, recent, calm, smoothed = [], [], 0, None
-        if not is_broken and not is_off and not is_unknown:
-            window.append([(held[c] - m.scaling.center[c]) / m.scaling.scale[c] for c in range(C)])
+        if not is_broken and not is_off and not is_unknown and not faults:
+            window.append([(filled[c] - m.scaling.center[c]) / m.scaling.scale[c] for c in range(C)])
             window = window[-T:]
-        if is_off or is_outside or is_after_gap or is_broken or is_unknown or len(window) < T:
+        if is_off or faults or is_outside or is_after_gap or is_broken or is_unknown or len(window) < T:
             is_gap = is_after_gap or is_broken or is_unknown
-            status = "off" if is_off else "out_of_range" if is_outside else "gap" if is_gap else "warming_up"
-            given.append(Answer(status, None, None, None, "active" if is_active else "quiet"))
+            status = "off" if is_off else "sensor_fault" if faults else "out_of_range" if is_outside else "gap"
+            status = status if status != "gap" or is_gap else "warming_up"
+            names = tuple(m.channel_names[c] for c in sorted(faults)) if status == "sensor_fault" else ()
+            given.append(Answer(status, None, None, None, "active" if is_active else "quiet", names))
             continue
 
         # Score.

@@ -28,8 +28,10 @@ from edge_runtime.manifest import (
     Sampling,
     Scaling,
     Score,
+    Sensors,
     Threshold,
 )
+from edge_runtime.readings import STATUSES
 
 T, C = 4, 2
 
@@ -47,7 +49,7 @@ MODELS = {kind: make(T, C) for kind, make in (("lstm", handmade.lstm_model), ("d
 
 usual = st.floats(-3, 3, width=32)
 strange = st.sampled_from([math.nan, math.nan, math.inf, -math.inf, 1e300, -1e300, 3e12, -2e13, 1e11, 6.5, -6.5])
-value = st.one_of(usual, usual, usual, usual, usual, strange)
+value = st.one_of(usual, usual, usual, usual, st.sampled_from([0.0, 0.5, 1.0, 2.0]), strange)
 """Mostly what the machine says, sometimes what it cannot mean."""
 step = st.one_of(
     st.just(1.0), st.just(1.0), st.just(1.0), st.sampled_from([0.0, -1.0, -5.0, 0.5, 2.999999, 3.0, 3.000001, 60.0])
@@ -76,6 +78,22 @@ def operating_rules(draw: st.DrawFn) -> Operating | None:
 
 
 @st.composite
+def channels(draw: st.DrawFn, name: str, low: float | None, high: float | None) -> Channel:
+    """A channel, with or without limits for its rate of change and its sensor."""
+    return Channel(
+        name,
+        "",
+        low,
+        high,
+        max_rate=draw(st.sampled_from([None, None, 0.7, 3.0])),
+        stuck_after=draw(st.sampled_from([None, None, 2, 4])),
+        rail_low=draw(st.sampled_from([None, None, -1.0])),
+        rail_high=draw(st.sampled_from([None, None, 2.0, 6.0])),
+        saturated_after=draw(st.integers(1, 3)),
+    )
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """Random preparation, score, threshold and alarm for windows (T, C)."""
     n = draw(st.integers(1, 4))
@@ -84,9 +102,13 @@ def manifests(draw: st.DrawFn) -> Manifest:
     return handmade.manifest(
         T,
         C,
-        channels=tuple(Channel(f"c{i}", "", *draw(limits)) for i in range(C)),
+        channels=tuple(draw(channels(f"c{i}", *draw(limits))) for i in range(C)),
         sampling=Sampling(1.0, 3.0),
-        cleaning=Cleaning(draw(st.integers(0, 3))),
+        sensors=draw(st.sampled_from([None, Sensors(), Sensors(silent=False)])),
+        cleaning=draw(
+            st.builds(Cleaning, st.integers(0, 3))
+            | st.builds(Cleaning, st.integers(0, 3), st.just("median"), st.just((0.5, -1.5)))
+        ),
         scaling=Scaling(
             draw(st.sampled_from(["standard", "min_max", "robust"])),
             tuple(draw(st.floats(-2, 2)) for _ in range(C)),
@@ -125,6 +147,7 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
     assert [verdict.status for verdict in got] == [answer.status for answer in expected]
     assert [verdict.anomalous for verdict in got] == [answer.anomalous for answer in expected]
     assert [verdict.alarm for verdict in got] == [answer.alarm for answer in expected]
+    assert [verdict.fault_channels for verdict in got] == [answer.fault_channels for answer in expected]
     assert [verdict.score is None for verdict in got] == [answer.score is None for answer in expected]
     for verdict, answer in zip(got, expected, strict=True):
         if answer.score is not None:
@@ -164,45 +187,68 @@ def test_oracle_is_put_to_the_question() -> None:
         threshold=Threshold("percentile", 99.0, 1.0, 1.5),
         alarm=AlarmPolicy(2, 2, 1.0, 1.0, 3.0),
         cleaning=Cleaning(1),
+        operating=Operating("c0 > -1"),
+        sensors=Sensors(),
     )
     rows: list[Any] = [[0.0, 0.0]] * 6 + [[5.0, -5.0]] * 5 + [[0.0, 0.0]] * 8
-    rows += [[9.0, 0.0], [0.0, math.nan], [0.0, math.nan]] + [[5.0, 5.0]] * 6
+    rows += [[9.0, 0.0], [0.0, math.nan], [0.0, math.nan]] + [[5.0, 5.0]] * 6 + [[-2.0, 0.0]]
+    rows += [[0.0, math.nan]] * 2
     steps = np.ones(len(rows), np.int64)
-    steps[-2] = 0
+    steps[-5] = 0
+    steps[-6] = 9
     times = (handmade.START + handmade.SECOND * np.cumsum(steps)).tolist()
     expected = answers(m, reconstruct_by_hand(MODELS["lstm"]), times, rows)
 
-    assert {answer.status for answer in expected} == {"scored", "warming_up", "gap", "out_of_range"}
+    assert {answer.status for answer in expected} == set(STATUSES)
+    assert {answer.fault_channels for answer in expected} == {(), ("c1",)}
     assert {answer.alarm for answer in expected} == {"quiet", "raised", "active", "cleared"}
     assert {answer.anomalous for answer in expected} == {True, False, None}
 
 
-@pytest.mark.parametrize("change", ["hold_limit", "last", "exit", "enter", "cooldown", "n", "smoothing", "whitening"])
+BASE = handmade.manifest(
+    T,
+    C,
+    channels=(Channel("c0", rail_high=2.5), Channel("c1")),
+    threshold=Threshold("percentile", 99.0, 1.0, 1.2),
+    alarm=AlarmPolicy(2, 3, 1.0, 0.9, 0.0),
+    cleaning=Cleaning(1),
+    operating=Operating("c0 > -2"),
+)
+CHANGES = {
+    "hold_limit": {"cleaning": Cleaning(2)},
+    "missing": {"cleaning": Cleaning(1, "median", (0.5, 1.0))},
+    "silent": {"sensors": Sensors()},
+    "operating": {"operating": None},
+    "when": {"operating": Operating("c0 > -1.5")},
+    "until": {"operating": Operating("c0 > -2", "c0 < -3")},
+    "settle_s": {"operating": Operating("c0 > -2", settle_s=2.0)},
+    "max_rate": {"channels": (Channel("c0", rail_high=2.5), Channel("c1", max_rate=3.0))},
+    "stuck_after": {"channels": (Channel("c0", rail_high=2.5), Channel("c1", stuck_after=3))},
+    "rail_low": {"channels": (Channel("c0", rail_low=-0.5, rail_high=2.5), Channel("c1"))},
+    "rail_high": {"channels": (Channel("c0"), Channel("c1"))},
+    "saturated_after": {"channels": (Channel("c0", rail_high=2.5, saturated_after=2), Channel("c1"))},
+    "last": {"score": Score("mae", 1)},
+    "exit": {"alarm": AlarmPolicy(2, 3, 1.0, 0.6, 0.0)},
+    "enter": {"alarm": AlarmPolicy(2, 3, 1.4, 0.9, 0.0)},
+    "cooldown": {"alarm": AlarmPolicy(2, 3, 1.0, 0.9, 5.0)},
+    "smoothing": {"score": Score("mae", smoothing=0.3)},
+    "whitening": {"score": Score("mahalanobis", whitening=((1.0, 0.4), (0.4, 2.0)))},
+    "n": {"alarm": AlarmPolicy(2, 5, 1.0, 0.9, 0.0)},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_oracle_tells_policies_apart(change: str) -> None:
     """Every parameter changes an answer, so an oracle and a runtime that both ignored one would be found here."""
-    m = handmade.manifest(
-        T,
-        C,
-        threshold=Threshold("percentile", 99.0, 1.0, 1.2),
-        alarm=AlarmPolicy(2, 3, 1.0, 0.9, 0.0),
-        cleaning=Cleaning(1),
-    )
-    changed = {
-        "hold_limit": replace(m, cleaning=Cleaning(2)),
-        "last": replace(m, score=Score("mae", 1)),
-        "exit": replace(m, alarm=AlarmPolicy(2, 3, 1.0, 0.6, 0.0)),
-        "enter": replace(m, alarm=AlarmPolicy(2, 3, 1.4, 0.9, 0.0)),
-        "cooldown": replace(m, alarm=AlarmPolicy(2, 3, 1.0, 0.9, 5.0)),
-        "smoothing": replace(m, score=Score("mae", smoothing=0.3)),
-        "whitening": replace(m, score=Score("mahalanobis", whitening=((1.0, 0.4), (0.4, 2.0)))),
-        "n": replace(m, alarm=AlarmPolicy(2, 5, 1.0, 0.9, 0.0)),
-    }[change]
+    changed = replace(BASE, **CHANGES[change])
     rng = np.random.default_rng(3)
     values = rng.normal(0, 1.6, (200, C)) * np.repeat(rng.choice([0.3, 1.0, 1.6], 40), 5)[:, None]
     values[rng.random(values.shape) < 0.03] = np.nan
-    values[50:52, 0] = np.nan
+    values[50:52, 0] = values[150:153, 1] = np.nan
+    values[70:74] = np.column_stack((np.linspace(0.0, 1.0, 4), np.full(4, 0.25)))
+    values[90:94, 0] = 3.0
     times = (handmade.START + handmade.SECOND * np.arange(200)).tolist()
     before, after = (
-        answers(each, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist()) for each in (m, changed)
+        answers(each, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist()) for each in (BASE, changed)
     )
     assert before != after

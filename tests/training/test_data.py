@@ -21,6 +21,7 @@ from edge_runtime.manifest import (
     Provenance,
     Sampling,
     Score,
+    Sensors,
     Threshold,
     Window,
 )
@@ -238,6 +239,60 @@ def test_a_rule_on_an_unknown_channel_is_refused(make_normal):
     config = replace(make_config(), operating=Operating("current > 0.5"))
     with pytest.raises(TrainingError, match=r"readings.csv: operating.when: unknown channel 'current', known: c0, c1"):
         prepare(make_table(make_normal(200)), config)
+
+
+def test_medians_are_those_of_the_fit_part(make_normal):
+    """Of what the device would take: valid, in state, not interpolated beyond what was asked; hand-written ones are kept."""
+    values = with_pauses(make_normal(400))
+    values[20, 1] = np.nan
+    config = replace(make_config(), cleaning=Cleaning(missing="median"), operating=Operating("c0 > 5"))
+    fit = values[:280][np.arange(280) % 50 >= 10]
+    found = prepare(make_table(values), config).sections.cleaning
+    np.testing.assert_allclose(found.medians, np.nanmedian(fit, axis=0))
+    assert (found.missing, found.hold_limit) == ("median", 2)
+    config = replace(config, cleaning=Cleaning(missing="median", medians=(1.0, 2.0)))
+    assert prepare(make_table(values), config).sections.cleaning == config.cleaning
+
+
+def test_stuck_limits_follow_the_longest_repeat(make_normal):
+    """Of the fit part, with the machine in its state; a channel's own limit is kept, and no limit is below the window."""
+    values = with_pauses(make_normal(400))
+    values[20:26, 1] = 6.0
+    values[23, 1] = np.nan
+    values[300:330, 1] = 6.0  # not in the fit part
+    config = replace(make_config(), sensors=Sensors(stuck_factor=3.5), operating=Operating("c0 > 5"))
+    channels = prepare(make_table(values), config).sections.channels
+    assert [channel.stuck_after for channel in channels] == [4, 18]  # 3.5 x 5 readings, rounded up
+    own = prepare(make_table(values), config, [Channel("c0"), Channel("c1", stuck_after=9)]).sections.channels
+    assert [channel.stuck_after for channel in own] == [4, 9]
+    config = replace(config, sensors=Sensors())
+    assert [channel.stuck_after for channel in prepare(make_table(values), config).sections.channels] == [None, None]
+
+
+def test_faulty_sensors_shape_no_scaling(make_normal):
+    """Values from a stuck sensor, and those that changed too fast, are left out of what the scaling is fitted to."""
+    values = make_normal(200)
+    expected = values[:140].copy()
+    values[30:40, 0] = 60.0
+    values[50, 1] = 100.0
+    expected[30:40, 0] = expected[50, 1] = np.nan
+    channels = [Channel("c0", stuck_after=3), Channel("c1", max_rate=0.1)]
+    scaling = prepare(make_table(values), channels=channels).scaling
+    expected[30:32, 0] = 60.0  # before it was known
+    np.testing.assert_allclose(scaling.center, np.nanmean(expected, axis=0))
+
+
+def test_short_holes_are_interpolated_before_fitting(make_normal):
+    """In the fit and the early-stopping part; the calibration part is prepared as on the device."""
+    values = make_normal(200)
+    values[[20, 21, 22, 150, 151, 152, 180, 181, 182], 0] = np.nan
+    plain, config = make_config(), make_config(interpolate=3)
+    before, after = prepare(make_table(values), plain), prepare(make_table(values), config)
+    lost = {name: len(after.parts[name].windows) - len(before.parts[name].windows) for name in PARTS}
+    assert lost == {"fit": 4, "early_stopping": 4, "calibration": 0}
+    line = after.parts["fit"].windows[20, :, 0] * after.scaling.scale[0] + after.scaling.center[0]
+    assert np.diff(line).tolist() == pytest.approx([(values[23, 0] - values[19, 0]) / 4] * 3, rel=1e-4)
+    assert np.isnan(longest_stream(after.parts["calibration"], 30).values[[10, 11, 12], 0]).all()
 
 
 def test_constant_channel_is_refused():
