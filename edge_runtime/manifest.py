@@ -12,6 +12,7 @@ from edge_runtime.manifest_decision import AlarmPolicy, Score, Threshold
 from edge_runtime.manifest_preparation import (
     Channel,
     Cleaning,
+    Grid,
     Operating,
     PreparationSections,
     Sampling,
@@ -26,6 +27,7 @@ __all__ = [
     "Channel",
     "Cleaning",
     "Golden",
+    "Grid",
     "Manifest",
     "Operating",
     "ParityCheck",

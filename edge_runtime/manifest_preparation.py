@@ -47,6 +47,18 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """How irregular readings become one row each sampling period; see `grid.py`."""
+
+    value: Literal["last", "mean"] = "last"
+    """What several readings of a period become: the newest of them, or their mean."""
+    max_delay_s: float = 0.0
+    """A period waits for late readings until one arrives that is so many seconds after its end; at most one period."""
+    duplicate: Literal["first", "last", "mean"] = "last"
+    """Which of several values of a channel with the same time counts; for `mean` all of them do."""
+
+
+@dataclass(frozen=True)
 class Sampling:
     """When readings are expected."""
 
@@ -54,10 +66,20 @@ class Sampling:
     """Seconds from one reading to the next."""
     longest_gap_s: float
     """A longer silence restarts the window."""
+    grid: Grid | None = None
+    """None: readings are taken as they come; one that is not later than the last changes nothing."""
 
     def __post_init__(self) -> None:
         if not 0 < self.period_s <= self.longest_gap_s:
             raise ValueError(f"expected 0 < period_s <= longest_gap_s, got {self.period_s} and {self.longest_gap_s}")
+        if self.grid is None:
+            return
+        if not 1e-6 <= self.period_s <= 1e9:
+            raise ValueError(f"expected a grid's period_s from 1e-6 to 1e9, got {self.period_s:g}")
+        if not 0 <= self.grid.max_delay_s <= self.period_s:
+            raise ValueError(
+                f"expected max_delay_s from 0 to period_s, {self.period_s:g}, got {self.grid.max_delay_s:g}"
+            )
 
 
 @dataclass(frozen=True)

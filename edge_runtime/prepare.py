@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.clean import Clean, Columns, Machines, choose, holds_anywhere
+from edge_runtime.grid import GridRows, Row
 from edge_runtime.manifest import PreparationSections
 from edge_runtime.operating import OperatingState
-from edge_runtime.readings import GAP, OFF, SCORED, SENSOR_FAULT, WARMING_UP
+from edge_runtime.readings import COLLECTING, GAP, OFF, SCORED, SENSOR_FAULT, WARMING_UP
 from edge_runtime.scale import Scale
 from edge_runtime.sensors import SensorFaults, is_watched
 from edge_runtime.window import Windows
@@ -22,6 +23,8 @@ class Preparation:
 
     def __init__(self, sections: PreparationSections, machines: int = 1) -> None:
         s = sections
+        grid = s.sampling.grid
+        self._grid = None if grid is None else GridRows(grid, s.sampling, s.cleaning, len(s.channels), machines)
         self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines, s.sensors)
         names = tuple(channel.name for channel in s.channels)
         self._operating = None if s.operating is None else OperatingState(s.operating, s.sampling, names, machines)
@@ -33,6 +36,8 @@ class Preparation:
 
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine."""
+        if self._grid is not None:
+            self._grid.reset(machine)
         self._clean.reset(machine)
         if self._operating is not None:
             self._operating.reset(machine)
@@ -48,6 +53,23 @@ class Preparation:
         Returns its status, whether the window restarted, and the window (T, C) float32 that ends with it if the status is
         `SCORED`, else None. The window is a view: use it before the machine's next reading.
         """
+        if self._grid is None:
+            return self._step_row(machine, values, time)
+        rows = self._grid.step(machine, values, time)
+        if rows is None:
+            return GAP, False, None
+        status, restarted = COLLECTING, False
+        window = None
+        for row in rows:  # the answer is that of the last one
+            status, restarts, window = self._step_row(machine, row.values, row.time)
+            status = GAP if restarted and status == WARMING_UP else status
+            restarted = restarted or restarts
+        return status, restarted, window
+
+    def _step_row(
+        self, machine: int, values: Sequence[float], time: int
+    ) -> tuple[int, bool, npt.NDArray[np.float32] | None]:
+        """The same for a reading that stands for itself, or a row of the grid."""
         filled, status, restarts, is_complete = self._clean.step(machine, values, time)
         if self._judges:
             status, restarts, is_complete = self._judge(machine, values, time, status, restarts, is_complete)
@@ -68,6 +90,27 @@ class Preparation:
         Returns the status (B,), whether the window restarted (B,), and the windows (D, T, C) float32 of the D readings whose
         status is `SCORED`, in their order.
         """
+        if self._grid is None:
+            return self._step_rows(machines, values, times)
+        readings = zip(machines.tolist(), values.tolist(), times.tolist(), strict=True)
+        completed = [self._grid.step(*reading) for reading in readings]
+        statuses = np.array([GAP if rows is None else COLLECTING for rows in completed], np.int64)
+        restarted = np.zeros(len(machines), np.bool_)
+        windows = np.empty((len(machines), *self._windows.shape), np.float32)
+        for turn in range(max((len(rows) for rows in completed if rows), default=0)):
+            due = np.array([i for i, rows in enumerate(completed) if rows and turn < len(rows)], np.int64)
+            taken = [rows[turn] for rows in completed if rows and turn < len(rows)]
+            values, times = np.array([row.values for row in taken]), np.array([row.time for row in taken], np.int64)
+            status, restarts, full = self._step_rows(machines[due], values, times)
+            windows[due[status == SCORED]] = full
+            statuses[due] = np.where(restarted[due] & (status == WARMING_UP), GAP, status)
+            restarted[due] |= restarts
+        return statuses, restarted, windows[statuses == SCORED]
+
+    def _step_rows(
+        self, machines: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """The same for readings that stand for themselves, or rows of the grid."""
         columns = list(values.T)
         filled, status, restarts, is_complete = self._clean.step(machines, columns, times)
         if self._judges:
@@ -130,22 +173,33 @@ class Preparation:
         empty = np.empty((0, *self._windows.shape), np.float32)
         return np.stack(windows) if windows else empty, np.array(ends, np.int64)
 
-    def usable(self, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def usable(
+        self, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """What a scaling may be fitted to: `values` (N, C) of a table with NaN wherever the device would not take the value.
 
-        That is a value that is missing, impossible or from a sensor at fault, and the whole row while the machine is not in the state the model knows.
-        `times` (N,) in microseconds. Starts fresh, with machine 0.
+        That is a value that is missing, impossible or from a sensor at fault, and the whole row while the machine is not in the
+        state the model knows. With a grid, a row that it completes stands with the reading that completed it. `times` (N,) in
+        microseconds. Returns also in which rows the machine is in that state (N,). Starts fresh, with machine 0.
         """
         self.reset(0)
         taken = np.full(values.shape, np.nan)
-        for row, (reading, time) in enumerate(zip(values.tolist(), times.tolist(), strict=True)):
-            filled, _, restarts, is_complete = self._clean.step(0, reading, time)
-            is_new, is_on = bool(is_complete or restarts), True
-            good = [value if value == kept else np.nan for value, kept in zip(reading, filled, strict=True)]
-            if self._operating is not None:
-                _, is_on = self._operating.step(0, self._clean.held, time, is_new)
-            if self._sensors is not None and self._sensors.step(0, reading, is_new, is_on):
-                good = np.where(self._sensors.faults(0), np.nan, good).tolist()
-            if is_on:
-                taken[row] = good
-        return taken
+        in_state = np.zeros(len(values), np.bool_)
+        is_on = self._operating is None
+        for index, (reading, time) in enumerate(zip(values.tolist(), times.tolist(), strict=True)):
+            for row in [Row(reading, time)] if self._grid is None else self._grid.step(0, reading, time) or ():
+                is_on, good = self._usable_row(row)
+                taken[index] = good if is_on else np.nan
+            in_state[index] = is_on
+        return taken, in_state
+
+    def _usable_row(self, row: Row) -> tuple[bool, list[float]]:
+        """Whether machine 0 is in the state the model knows, and the row with NaN in place of what cannot be used."""
+        filled, _, restarts, is_complete = self._clean.step(0, row.values, row.time)
+        is_new, is_on = bool(is_complete or restarts), True
+        good = [value if value == kept else np.nan for value, kept in zip(row.values, filled, strict=True)]
+        if self._operating is not None:
+            is_on = bool(self._operating.step(0, self._clean.held, row.time, is_new)[1])
+        if self._sensors is not None and self._sensors.step(0, row.values, is_new, is_on):
+            good = np.where(self._sensors.faults(0), np.nan, good).tolist()
+        return is_on, good

@@ -19,8 +19,8 @@ _MICROSECOND = timedelta(microseconds=1)
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The first and last microsecond since 1970 that a datetime can hold: the years 1 to 9999."""
 
-SCORED, WARMING_UP, GAP, OUT_OF_RANGE, SENSOR_FAULT, OFF = range(6)
-STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off")
+SCORED, WARMING_UP, GAP, OUT_OF_RANGE, SENSOR_FAULT, OFF, COLLECTING = range(7)
+STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off", "collecting")
 """Why a reading has a score, or has none:
 
 - `scored`: it has one.
@@ -30,6 +30,7 @@ STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off"
 - `out_of_range`: a value is outside its valid range, or infinite.
 - `sensor_fault`: a sensor is silent, stuck or saturated; the verdict's `fault_channels` say which.
 - `off`: the machine is not in the operating state the model knows.
+- `collecting`: with a sampling grid, it completes no row of the grid; its values wait for the end of their period.
 """
 
 QUIET, RAISED, ACTIVE, CLEARED = range(4)

@@ -81,12 +81,15 @@ def prepare_data(
     sections = _sections(config, table, channels)
     judged = PARTS if config.operating is not None else ("fit",)
     learned = {name: _interpolate(name, stretches[name], config.data.interpolate) for name in PARTS}
-    usable = {name: [usable_values(sections, each.values, each.times) for each in learned[name]] for name in judged}
+    usable, in_state = {}, {}
+    for name in judged:
+        pairs = [usable_values(sections, each.values, each.times) for each in learned[name]]
+        usable[name], in_state[name] = [values for values, _ in pairs], [rows for _, rows in pairs]
     if config.operating is not None:
         for name in judged:
             rows = np.concatenate([stretch.values for stretch in stretches[name]])
             source = f"{table.source}: the {name} part"
-            check_in_state(config.operating, source, table.channels, rows, np.concatenate(usable[name]))
+            check_in_state(config.operating, source, table.channels, rows, np.concatenate(in_state[name]))
     fit_rows = np.concatenate(usable["fit"])
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
         fitted = fit_scaling(config.scaling.kind, fit_rows, table.channels)
@@ -99,7 +102,7 @@ def prepare_data(
             name,
             stretches[name],
             _windows(sections, learned[name], strides[name]),
-            None if config.operating is None else _in_state(stretches[name], usable[name]),
+            None if config.operating is None else _in_state(stretches[name], in_state[name]),
         )
         for name in PARTS
     }
@@ -220,11 +223,10 @@ def _interpolate(name: str, stretches: Sequence[Stretch], rows: int) -> tuple[St
     return tuple(Stretch(each.times, interpolated(each.values, each.times, rows)) for each in stretches)
 
 
-def _in_state(stretches: Sequence[Stretch], usable: Sequence[npt.NDArray[np.float64]]) -> tuple[Stretch, ...]:
-    """The pieces of the stretches in which rows are usable, each of `usable` (N, C)."""
+def _in_state(stretches: Sequence[Stretch], in_state: Sequence[npt.NDArray[np.bool_]]) -> tuple[Stretch, ...]:
+    """The pieces of the stretches whose rows are in the state to learn, each of `in_state` (N,)."""
     found = []
-    for stretch, values in zip(stretches, usable, strict=True):
-        is_on = ~np.isnan(values).all(axis=1)
+    for stretch, is_on in zip(stretches, in_state, strict=True):
         cuts = np.flatnonzero(np.diff(is_on)) + 1
         pieces = zip(np.split(stretch.times, cuts), np.split(stretch.values, cuts), np.split(is_on, cuts), strict=True)
         found += [Stretch(times, readings) for times, readings, on in pieces if on.any()]

@@ -22,8 +22,11 @@ BOUNDLESS = 1e290
 
 def usable_values(
     sections: PreparationSections, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """An unbroken stretch's values (N, C), NaN where the device would not take them; no scaling is known yet to limit them."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """An unbroken stretch's values (N, C), NaN where the device would not take them; no scaling is known yet to limit them.
+
+    Returns also in which rows the machine is in the state to learn (N,).
+    """
     C = len(sections.channels)
     boundless = Scaling("standard", (0.0,) * C, (BOUNDLESS,) * C)
     return Preparation(sections._replace(scaling=boundless)).usable(values, times)
@@ -34,10 +37,10 @@ def check_in_state(
     source: str,
     names: Sequence[str],
     values: npt.NDArray[np.float64],
-    usable: npt.NDArray[np.float64],
+    in_state: npt.NDArray[np.bool_],
 ) -> None:
-    """Raise `TrainingError` with figures if the machine is in no row of `values` (N, C) in the state to learn."""
-    if not np.isnan(usable).all():
+    """Raise `TrainingError` with figures if the machine is in none of the rows `values` (N, C), by `in_state` (N,), to be learned."""
+    if in_state.any():
         return
     figures = []
     for channel in operating.channels:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
-from edge_runtime.manifest import Channel, Cleaning, Manifest, Operating, Variant
+from edge_runtime.manifest import Channel, Cleaning, Grid, Manifest, Operating, Variant
 from edge_runtime.schema import encode
 
 
@@ -39,6 +39,7 @@ def describe(m: Manifest) -> list[str]:
         ("family", f"{m.family}, {m.parameters} parameters"),
         ("time column", m.time_column),
         ("sampling", f"every {m.sampling.period_s:g} s; after {m.sampling.longest_gap_s:g} s the window starts again"),
+        ("grid", _grid(m.sampling.grid)),
         ("missing values", f"{_filled(m.cleaning)} for {m.cleaning.hold_limit} readings"),
         ("silent sensors", "a gap" if m.sensors is None or not m.sensors.silent else "a fault"),
         ("operating state", _operating(m.operating)),
@@ -58,6 +59,14 @@ def describe(m: Manifest) -> list[str]:
     lines += ["", "channels", *(f"  {_channel(channel)}" for channel in m.channels)]
     lines += ["", "variants", *(line for variant in m.variants for line in _variant(variant))]
     return lines
+
+
+def _grid(grid: Grid | None) -> str:
+    if grid is None:
+        return "none: readings as they come, late ones left out"
+    return (
+        f"{grid.value} value of each period, late ones for {grid.max_delay_s:g} s, of duplicates the {grid.duplicate}"
+    )
 
 
 def _filled(cleaning: Cleaning) -> str:

@@ -53,7 +53,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score_file(detector: Detector, path: str, ignore_extra: bool, plot: str | None) -> Iterable[Verdict]:
     manifest = detector.manifest
-    table = read_table(path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra)
+    has_grid = manifest.sampling.grid is not None  # and with it a policy for late and repeated times
+    table = read_table(
+        path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra, any_order=has_grid
+    )
     _check_scorable(table, manifest.window.length)
     verdicts = detector.score(table.values, table.datetimes)
     if plot:
@@ -75,7 +78,12 @@ def _score_stream(detector: Detector, ignore_extra: bool) -> Iterable[Verdict]:
         raise InputError("standard input: cannot be read: it is closed")
     sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]  # a bad byte becomes a bad cell, with its row
     readings = read_stream(
-        sys.stdin, "standard input", manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra
+        sys.stdin,
+        "standard input",
+        manifest.time_column,
+        manifest.channel_names,
+        ignore_extra=ignore_extra,
+        any_order=manifest.sampling.grid is not None,
     )
     for reading in readings:
         yield detector.update(reading)

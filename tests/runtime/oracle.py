@@ -7,7 +7,7 @@ where one is missing, a window a list of T such lists.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from edge_runtime.manifest import Manifest
@@ -48,10 +48,15 @@ def answers(
     is_active = False
     quiet_until: float = -math.inf
 
-    for time, row in zip(times, rows, strict=True):
-        if last_time is not None and time <= last_time:
-            given.append(Answer("gap", None, None, None, "active" if is_active else "quiet"))
+    is_first_row = True  # of those that a reading completes
+    has_restarted = False  # with one of them
+    for moment, time, row, is_last in as_they_come(times, rows) if m.sampling.grid is None else on_grid(m, times, rows):
+        if row is None or (last_time is not None and time <= last_time):
+            status = "collecting" if row is None and time is not None else "gap"
+            given.append(Answer(status, None, None, None, "active" if is_active else "quiet"))
             continue
+        has_restarted = has_restarted and not is_first_row
+        is_first_row = is_last
 
         # Clean.
         is_after_gap = last_time is not None and time - last_time > m.sampling.longest_gap_s * 1e6
@@ -119,15 +124,19 @@ def answers(
         # Scale, window.
         if is_after_gap or is_broken or is_off or is_unknown or faults:
             window, recent, calm, smoothed = [], [], 0, None
+            has_restarted = True
         if not is_broken and not is_off and not is_unknown and not faults:
             window.append([(filled[c] - m.scaling.center[c]) / m.scaling.scale[c] for c in range(C)])
             window = window[-T:]
         if is_off or faults or is_outside or is_after_gap or is_broken or is_unknown or len(window) < T:
-            is_gap = is_after_gap or is_broken or is_unknown
+            is_gap = is_after_gap or is_broken or is_unknown or (has_restarted and len(window) < T)
             status = "off" if is_off else "sensor_fault" if faults else "out_of_range" if is_outside else "gap"
             status = status if status != "gap" or is_gap else "warming_up"
             names = tuple(m.channel_names[c] for c in sorted(faults)) if status == "sensor_fault" else ()
-            given.append(Answer(status, None, None, None, "active" if is_active else "quiet", names))
+            if is_last:
+                given.append(Answer(status, None, None, None, "active" if is_active else "quiet", names))
+            continue
+        if not is_last:
             continue
 
         # Score.
@@ -155,11 +164,64 @@ def answers(
         alarm = "active" if is_active else "quiet"
         if is_active and calm >= m.alarm.n:
             is_active, alarm = False, "cleared"
-            quiet_until = time + m.alarm.cooldown_s * 1e6
-        elif not is_active and recent[-1] and sum(recent) >= m.alarm.k and time >= quiet_until:
+            quiet_until = moment + m.alarm.cooldown_s * 1e6
+        elif not is_active and recent[-1] and sum(recent) >= m.alarm.k and moment >= quiet_until:
             is_active, alarm = True, "raised"
         given.append(Answer("scored", score, contributions, score > m.threshold.value, alarm))
     return given
+
+
+def as_they_come(times: Sequence[int], rows: Sequence[Sequence[float]]) -> Iterator[tuple[int, Any, Any, bool]]:
+    """When each reading came, its time, its values, and that it is the last row that came of it."""
+    for time, row in zip(times, rows, strict=True):
+        yield time, time, row, True
+
+
+def on_grid(m: Manifest, times: Sequence[int], rows: Sequence[Sequence[float]]) -> Iterator[tuple[int, Any, Any, bool]]:
+    """The same for the rows of the grid that a reading completes; without values, and for a late one without time, if none."""
+    grid, period, C = m.sampling.grid, round(m.sampling.period_s * 1e6), len(m.channels)
+    waiting: list[tuple[int, Sequence[float]]] = []
+    done_until: int | None = None  # the end of the last period that takes no readings any more
+    row_until: int | None = None  # the end of the last one that became a row
+    for time, values in zip(times, rows, strict=True):
+        if done_until is not None and time < done_until:
+            yield time, None, None, True
+            continue
+        newly_done = (time - round(grid.max_delay_s * 1e6)) // period * period
+        done_until = newly_done if done_until is None else max(done_until, newly_done)
+        complete = []
+        for end in sorted({at // period * period + period for at, _ in waiting}):
+            if end > done_until:
+                continue
+            if row_until is not None and end - row_until <= m.sampling.longest_gap_s * 1e6:
+                complete += [(missing, [math.nan] * C) for missing in range(row_until + period, end, period)]
+            inside = [(at, told) for at, told in waiting if at // period * period + period == end]
+            complete.append((end, [one_value([(at, told[c]) for at, told in inside], grid) for c in range(C)]))
+            waiting = [each for each in waiting if each not in inside]
+            row_until = end
+        waiting.append((time, list(values)))
+        for number, (end, row) in enumerate(complete, 1):
+            yield time, end, row, number == len(complete)
+        if not complete:
+            yield time, time, None, True
+
+
+def one_value(told: Sequence[tuple[int, float]], grid: Any) -> float:
+    """What the values of one channel in one period, in order of arrival, become. Only the newest can be told to be duplicates."""
+    kept: list[tuple[int, float]] = []
+    for at, value in told:
+        newest = max((time for time, _ in kept), default=None)
+        if math.isnan(value) or (at == newest and grid.duplicate == "first"):
+            continue
+        if at == newest and grid.duplicate == "last":
+            kept = [each for each in kept if each[0] != at]
+        kept.append((at, value))
+    if grid.value == "last":
+        kept = [each for each in kept if each[0] == max(time for time, _ in kept)]
+    if not kept:
+        return math.nan
+    mean = sum(value for _, value in kept) / len(kept)
+    return math.inf if math.isnan(mean) else mean
 
 
 def holds(rule: str, names: Sequence[str], values: Sequence[Any]) -> bool:

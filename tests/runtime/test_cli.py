@@ -262,6 +262,7 @@ def test_score_writes_json(main: Main, data: Path) -> None:
                 "anomalous",
                 "alarm",
                 "contributions",
+                "fault_channels",
             ]
             assert verdict["time"] == f"2026-02-01T00:{row:02}:00+00:00"
             assert verdict["machine"] is None

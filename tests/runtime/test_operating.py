@@ -136,8 +136,11 @@ def test_usable_values_are_those_in_the_state() -> None:
     times = handmade.stream(8, 2)[1]
     expected = np.full((8, 2), NAN)
     expected[2], expected[3, 0], expected[4, 0], expected[5, 1] = [1, 2], 1, 1, 3
-    np.testing.assert_array_equal(Preparation(m.preparation).usable(values, times), expected)
-    always = Preparation(replace(m, operating=None).preparation).usable(values, times)
+    usable, in_state = Preparation(m.preparation).usable(values, times)
+    np.testing.assert_array_equal(usable, expected)
+    assert in_state.tolist() == [False, False, True, True, True, True, False, False]
+    always, in_state = Preparation(replace(m, operating=None).preparation).usable(values, times)
+    assert in_state.all()
     np.testing.assert_array_equal(always, np.where(values == 9, NAN, values))
 
 

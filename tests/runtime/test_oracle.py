@@ -23,6 +23,7 @@ from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Grid,
     Manifest,
     Operating,
     Sampling,
@@ -52,7 +53,10 @@ strange = st.sampled_from([math.nan, math.nan, math.inf, -math.inf, 1e300, -1e30
 value = st.one_of(usual, usual, usual, usual, st.sampled_from([0.0, 0.5, 1.0, 2.0]), strange)
 """Mostly what the machine says, sometimes what it cannot mean."""
 step = st.one_of(
-    st.just(1.0), st.just(1.0), st.just(1.0), st.sampled_from([0.0, -1.0, -5.0, 0.5, 2.999999, 3.0, 3.000001, 60.0])
+    st.just(1.0),
+    st.just(1.0),
+    st.just(1.0),
+    st.sampled_from([0.0, -1.0, -5.0, 0.5, 0.25, -0.25, 2.999999, 3.0, 3.000001, 60.0]),
 )
 """Seconds to the next reading: repeats, swaps and gaps among them."""
 readings = st.lists(st.tuples(step, st.lists(value, min_size=C, max_size=C)), max_size=40)
@@ -94,6 +98,13 @@ def channels(draw: st.DrawFn, name: str, low: float | None, high: float | None) 
 
 
 @st.composite
+def grids(draw: st.DrawFn) -> Grid | None:
+    """No grid, or any."""
+    kind, duplicate = draw(st.sampled_from(["last", "mean"])), draw(st.sampled_from(["first", "last", "mean"]))
+    return draw(st.sampled_from([None, Grid(kind, draw(st.sampled_from([0.0, 0.3, 1.0])), duplicate)]))
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """Random preparation, score, threshold and alarm for windows (T, C)."""
     n = draw(st.integers(1, 4))
@@ -103,7 +114,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         T,
         C,
         channels=tuple(draw(channels(f"c{i}", *draw(limits))) for i in range(C)),
-        sampling=Sampling(1.0, 3.0),
+        sampling=Sampling(1.0, 3.0, draw(grids())),
         sensors=draw(st.sampled_from([None, Sensors(), Sensors(silent=False)])),
         cleaning=draw(
             st.builds(Cleaning, st.integers(0, 3))
@@ -199,10 +210,33 @@ def test_oracle_is_put_to_the_question() -> None:
     times = (handmade.START + handmade.SECOND * np.cumsum(steps)).tolist()
     expected = answers(m, reconstruct_by_hand(MODELS["lstm"]), times, rows)
 
-    assert {answer.status for answer in expected} == set(STATUSES)
+    assert {answer.status for answer in expected} == set(STATUSES) - {"collecting"}
     assert {answer.fault_channels for answer in expected} == {(), ("c1",)}
     assert {answer.alarm for answer in expected} == {"quiet", "raised", "active", "cleared"}
     assert {answer.anomalous for answer in expected} == {True, False, None}
+
+
+def test_oracle_knows_the_grid() -> None:
+    """Collecting, late, duplicate and missing rows, and every part of the policy changes an answer."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(0, 1, (300, C))
+    steps = rng.choice([0.4, 0.4, 0.4, 0.7, 0.0, -0.3, 2.2, 9.0], 300, p=[0.2, 0.2, 0.2, 0.2, 0.08, 0.08, 0.03, 0.01])
+    times = (handmade.START + np.cumsum(np.round(steps * 1e6).astype(np.int64))).tolist()
+
+    def answer(*grid: Any) -> list[Answer]:
+        m = handmade.manifest(T, C, sampling=Sampling(1.0, 3.0, Grid(*grid)), threshold=BASE.threshold)
+        expected = answers(m, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist())
+        got = Detector(m, open_engine("numpy", MODELS["lstm"], (T, C))).score(values, handmade.moments(np.array(times)))
+        assert [verdict.status for verdict in got] == [each.status for each in expected]
+        assert [verdict.alarm for verdict in got] == [each.alarm for each in expected]
+        scores = [np.nan if each.score is None else each.score for each in expected]
+        np.testing.assert_allclose(got.scores, scores, rtol=1e-5)
+        return expected
+
+    usual = answer("mean", 0.3, "last")
+    assert {each.status for each in usual} == {"collecting", "warming_up", "scored", "gap"}
+    for other in (("last", 0.3, "last"), ("mean", 0.0, "last"), ("mean", 0.3, "first"), ("mean", 0.3, "mean")):
+        assert answer(*other) != usual
 
 
 BASE = handmade.manifest(
@@ -227,6 +261,7 @@ CHANGES = {
     "rail_low": {"channels": (Channel("c0", rail_low=-0.5, rail_high=2.5), Channel("c1"))},
     "rail_high": {"channels": (Channel("c0"), Channel("c1"))},
     "saturated_after": {"channels": (Channel("c0", rail_high=2.5, saturated_after=2), Channel("c1"))},
+    "grid": {"sampling": Sampling(1.0, 3.0, Grid())},
     "last": {"score": Score("mae", 1)},
     "exit": {"alarm": AlarmPolicy(2, 3, 1.0, 0.6, 0.0)},
     "enter": {"alarm": AlarmPolicy(2, 3, 1.4, 0.9, 0.0)},
