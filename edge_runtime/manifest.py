@@ -182,7 +182,13 @@ class Manifest:
     def preparation(self) -> PreparationSections:
         """The sections that say how readings become windows."""
         return PreparationSections(
-            self.channels, self.sampling, self.cleaning, self.scaling, self.window, self.operating, self.sensors
+            self.channels,
+            self.sampling,
+            self.cleaning,
+            self.scaling,
+            self.window,
+            operating=self.operating,
+            sensors=self.sensors,
         )
 
     @property

@@ -200,7 +200,13 @@ def _sections(config: Config, table: Table, channels: Sequence[Channel]) -> Prep
         except ValueError as fault:
             raise TrainingError(f"{table.source}: {fault}") from None
     return PreparationSections(
-        tuple(channels), config.sampling, config.cleaning, as_is, config.window, config.operating, config.sensors
+        tuple(channels),
+        config.sampling,
+        config.cleaning,
+        as_is,
+        config.window,
+        operating=config.operating,
+        sensors=config.sensors,
     )
 
 

@@ -103,17 +103,22 @@ def _write_json(verdicts: Iterable[Verdict]) -> tuple[int, int]:
 def _write_table(verdicts: Iterable[Verdict]) -> tuple[int, int]:
     """Write a row for each verdict and a summary; returns how many have a score and how many are anomalous."""
     counts = dict.fromkeys(STATUSES, 0)
+    faults: dict[str, int] = {}
     anomalous = 0
     alerts: list[Alert] = []
     write(f"{'time (UTC)':19}  {'status':12}  {'score':>10}  {'threshold':>10}  {'anomalous':9}  {'alarm':7}  mostly")
     for verdict in verdicts:
         counts[verdict.status] += 1
         anomalous += verdict.anomalous is True
+        for channel in verdict.fault_channels:
+            faults[channel] = faults.get(channel, 0) + 1
         if (alert := verdict.alert()) is not None:
             alerts.append(alert)
         write(_row(verdict))
     write("")
     write(f"{sum(counts.values())} readings: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n))
+    if faults:
+        write("sensors at fault: " + ", ".join(f"{channel} in {n} readings" for channel, n in faults.items()))
     write(f"{anomalous} anomalous, {sum(alert.kind == 'raised' for alert in alerts)} alarms")
     for alert in alerts:
         write(f"  {alert}")

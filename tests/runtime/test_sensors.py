@@ -147,6 +147,7 @@ def test_score_names_the_channel(tmp_path: Any, capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2:] for line in lines[3:7]] == [["sensor_fault", "-", "1", "-", "quiet", "a"]] * 4
     assert "6 readings: 2 warming_up, 4 sensor_fault" in lines
+    assert "sensors at fault: a in 4 readings" in lines
 
 
 def test_inspect_says_what_is_watched() -> None:

@@ -357,3 +357,16 @@ def test_an_open_quote_swallows_no_readings(ending: str, tmp_path: Path) -> None
     path.write_text("\n".join(["time,a,note", *rows]) + "\n")
     with pytest.raises(TableError, match=r"notes\.csv: row 5: expected CSV"):
         read_table(path, "time", ["a"], ignore_extra=True)
+
+
+def test_times_in_any_order_where_asked(tmp_path: Path) -> None:
+    """For whoever has a policy for late and repeated readings: rows stay in order of arrival, in tables and streams."""
+    path = tmp_path / "x.csv"
+    path.write_text("time,a\n5,1\n4,2\n5,3\n")
+    table = read_table(path, "time", None, any_order=True)
+    assert table.times.tolist() == [5_000_000, 4_000_000, 5_000_000]
+    assert table.values.tolist() == [[1.0], [2.0], [3.0]]
+    readings = list(read_stream(path.read_text().splitlines(), "x", "time", ("a",), any_order=True))
+    assert [reading.values for reading in readings] == [[1.0], [2.0], [3.0]]
+    with pytest.raises(TableError, match="row 3, column 'time': expected a time after"):
+        read_table(path, "time", None)

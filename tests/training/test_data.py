@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from edge_runtime.detector import Detector
 from edge_runtime.errors import TableError, TrainingError
+from edge_runtime.grid import GridRows
 from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Grid,
     Manifest,
     Operating,
     Provenance,
@@ -25,6 +27,7 @@ from edge_runtime.manifest import (
     Threshold,
     Window,
 )
+from edge_runtime.prepare import Preparation
 from edge_runtime.tables import Table
 from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, Shares, load_config
 from training.data import PARTS, longest_stream, prepare_data, read_files
@@ -293,6 +296,29 @@ def test_short_holes_are_interpolated_before_fitting(make_normal):
     line = after.parts["fit"].windows[20, :, 0] * after.scaling.scale[0] + after.scaling.center[0]
     assert np.diff(line).tolist() == pytest.approx([(values[23, 0] - values[19, 0]) / 4] * 3, rel=1e-4)
     assert np.isnan(longest_stream(after.parts["calibration"], 30).values[[10, 11, 12], 0]).all()
+
+
+def test_irregular_readings_are_learned_from_the_grid(make_normal):
+    """The scaling is fitted to the grid's rows, the windows are those of a detector, pauses are left out as ever."""
+    rows = np.repeat(with_pauses(make_normal(400)), 2, axis=0)
+    rows[1::2] += 1.0
+    minutes = (2 * np.arange(800) + np.arange(800) % 3 / 4) / 4  # two readings a minute, at odd moments
+    grid = Sampling(60, 180, Grid("mean"))
+    config = replace(make_config(), sampling=grid, operating=Operating("c0 > 5"))
+    table = make_table(rows, np.arange(800))
+    table.times[:] = table.times[0] + np.round(minutes * MINUTE).astype(np.int64)
+    data = prepare(table, config)
+    fit = slice(0, 560)
+    collected = GridRows(grid.grid, grid, config.cleaning, 2, 1)
+    pairs = zip(table.values[fit].tolist(), table.times[fit].tolist(), strict=True)
+    means = np.array([row.values for pair in pairs for row in collected.step(0, *pair)])
+    assert len(means) == 279
+    np.testing.assert_allclose(data.scaling.center, means[means[:, 0] > 5].mean(axis=0))
+    windows, _ = Preparation(data.sections).windows_of(table.values[680:], table.times[680:])
+    assert data.parts["calibration"].windows.tobytes() == windows.tobytes()
+    assert len(windows) > 30
+    stream = longest_stream(data.parts["calibration"], 1000)
+    assert 70 < len(stream.times) < 84
 
 
 def test_constant_channel_is_refused():
