@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from edge_runtime.rule import channels_of, parse_rule
-
 
 @dataclass(frozen=True)
 class Channel:
@@ -44,6 +42,11 @@ class Channel:
             raise ValueError(f"expected rail_low below rail_high, got {self.rail_low} and {self.rail_high}")
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"expected low below high, got {self.low} and {self.high}")
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it says when its sensor is stuck or saturated."""
+        return (self.stuck_after, self.rail_low, self.rail_high) != (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -128,23 +131,27 @@ class Operating:
     """For so many seconds after it switched on the machine is not yet in the known state."""
 
     def __post_init__(self) -> None:
-        parse_rule(self.when)
-        if self.until is not None:
-            parse_rule(self.until)
+        self._channels_by_rule()
         if not 0 <= self.settle_s <= 1e9:
             raise ValueError(f"expected settle_s from 0 to 1e9, got {self.settle_s:g}")
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels that the rules look at."""
-        return channels_of(parse_rule(self.when) + (() if self.until is None else parse_rule(self.until)))
+        """The channels that the rules look at, each once."""
+        return tuple(dict.fromkeys(name for names in self._channels_by_rule().values() for name in names))
 
     def check_channels(self, known: tuple[str, ...]) -> None:
         """Raise `ValueError` if a rule names a channel that is not known."""
-        for key, text in (("when", self.when), ("until", self.until)):
-            for name in () if text is None else channels_of(parse_rule(text)):
+        for key, names in self._channels_by_rule().items():
+            for name in names:
                 if name not in known:
                     raise ValueError(f"operating.{key}: unknown channel {name!r}, known: {', '.join(known)}")
+
+    def _channels_by_rule(self) -> dict[str, tuple[str, ...]]:
+        from edge_runtime.rule import channels_of, parse_rule  # at start only where there is a rule
+
+        rules = {"when": self.when, "until": self.until}
+        return {key: channels_of(parse_rule(text)) for key, text in rules.items() if text is not None}
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.clean import Clean, Columns, Machines, choose, holds_anywhere
-from edge_runtime.grid import GridRows, Row
 from edge_runtime.manifest import PreparationSections
-from edge_runtime.operating import OperatingState
 from edge_runtime.readings import COLLECTING, GAP, OFF, SCORED, SENSOR_FAULT, WARMING_UP
 from edge_runtime.scale import Scale
-from edge_runtime.sensors import SensorFaults, is_watched
 from edge_runtime.window import Windows
+
+if TYPE_CHECKING:
+    from edge_runtime.grid import GridRows
+    from edge_runtime.operating import OperatingState
+    from edge_runtime.sensors import SensorFaults
 
 
 class Preparation:
@@ -23,14 +25,26 @@ class Preparation:
 
     def __init__(self, sections: PreparationSections, machines: int = 1) -> None:
         s = sections
-        grid = s.sampling.grid
-        self._grid = None if grid is None else GridRows(grid, s.sampling, s.cleaning, len(s.channels), machines)
-        self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines, s.sensors)
-        names = tuple(channel.name for channel in s.channels)
-        self._operating = None if s.operating is None else OperatingState(s.operating, s.sampling, names, machines)
-        self._sensors = SensorFaults(s.channels, machines) if any(map(is_watched, s.channels)) else None
+        self._grid: GridRows | None = None
+        self._operating: OperatingState | None = None
+        self._sensors: SensorFaults | None = None
+        # Imported where they are asked for: the others start without them.
+        if s.sampling.grid is not None:
+            from edge_runtime.grid import GridRows
+
+            self._grid = GridRows(s.sampling.grid, s.sampling, s.cleaning, len(s.channels), machines)
+        if s.operating is not None:
+            from edge_runtime.operating import OperatingState
+
+            names = tuple(channel.name for channel in s.channels)
+            self._operating = OperatingState(s.operating, s.sampling, names, machines)
+        if any(channel.is_watched for channel in s.channels):
+            from edge_runtime.sensors import SensorFaults
+
+            self._sensors = SensorFaults(s.channels, machines)
         self._judges = self._operating is not None or self._sensors is not None
         self._tells_silent = s.sensors is not None and s.sensors.silent
+        self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines, s.sensors)
         self._scale = Scale(s.scaling)
         self._windows = Windows(machines, s.window.length, len(s.input_names))
 
@@ -187,19 +201,19 @@ class Preparation:
         in_state = np.zeros(len(values), np.bool_)
         is_on = self._operating is None
         for index, (reading, time) in enumerate(zip(values.tolist(), times.tolist(), strict=True)):
-            for row in [Row(reading, time)] if self._grid is None else self._grid.step(0, reading, time) or ():
-                is_on, good = self._usable_row(row)
+            for row, end in [(reading, time)] if self._grid is None else self._grid.step(0, reading, time) or ():
+                is_on, good = self._usable_row(row, end)
                 taken[index] = good if is_on else np.nan
             in_state[index] = is_on
         return taken, in_state
 
-    def _usable_row(self, row: Row) -> tuple[bool, list[float]]:
-        """Whether machine 0 is in the state the model knows, and the row with NaN in place of what cannot be used."""
-        filled, _, restarts, is_complete = self._clean.step(0, row.values, row.time)
+    def _usable_row(self, values: list[float], time: int) -> tuple[bool, list[float]]:
+        """Whether machine 0 is in the state the model knows, and its values with NaN in place of what cannot be used."""
+        filled, _, restarts, is_complete = self._clean.step(0, values, time)
         is_new, is_on = bool(is_complete or restarts), True
-        good = [value if value == kept else np.nan for value, kept in zip(row.values, filled, strict=True)]
+        good = [value if value == kept else np.nan for value, kept in zip(values, filled, strict=True)]
         if self._operating is not None:
-            is_on = bool(self._operating.step(0, self._clean.held, row.time, is_new)[1])
-        if self._sensors is not None and self._sensors.step(0, row.values, is_new, is_on):
+            is_on = bool(self._operating.step(0, self._clean.held, time, is_new)[1])
+        if self._sensors is not None and self._sensors.step(0, values, is_new, is_on):
             good = np.where(self._sensors.faults(0), np.nan, good).tolist()
         return is_on, good

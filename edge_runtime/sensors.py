@@ -34,7 +34,7 @@ class SensorFaults:
                 channel.saturated_after,
             )
             for index, channel in enumerate(channels)
-            if is_watched(channel)
+            if channel.is_watched
         ]
         self._last = np.full((len(channels), machines), np.nan)
         self._same_for = np.zeros((len(channels), machines), np.int64)
@@ -74,8 +74,3 @@ class SensorFaults:
     def faults(self, machine: Machines) -> npt.NDArray[np.bool_]:
         """Which sensors (C, ...) were at fault after the machine's last reading."""
         return np.asarray(self._is_faulty[:, machine])
-
-
-def is_watched(channel: Channel) -> bool:
-    """Whether the channel says when its sensor is stuck or saturated."""
-    return (channel.stuck_after, channel.rail_low, channel.rail_high) != (None, None, None)

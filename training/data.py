@@ -57,6 +57,11 @@ class Part:
         """How many readings it has."""
         return sum(len(stretch.times) for stretch in self.stretches)
 
+    @property
+    def rows_off(self) -> int:
+        """How many of them are left out, because the machine is not in the state to learn."""
+        return 0 if self.in_state is None else self.rows - sum(len(stretch.times) for stretch in self.in_state)
+
 
 @dataclass(frozen=True, slots=True)
 class NormalData:
@@ -254,5 +259,5 @@ def _check_enough(part: Part, length: int, source: str) -> None:
     what = "one window" if needed == 1 else f"the {needed} windows that a threshold needs"
     raise TrainingError(
         f"{source}: the {part.name} part: expected at least {length + needed - 1} unbroken rows for {what}, "
-        f"got {part.rows} rows with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
+        f"got {part.rows} rows{f', {part.rows_off} of them off,' if part.rows_off else ''} with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
     )

@@ -127,7 +127,6 @@ def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) 
             [(each.name, each.unit) for each in channels],
         ),
         ("window length", before.window.length, config.window.length),
-        ("operating state", before.operating, config.operating),
         ("kind of scaling", before.scaling.kind, config.scaling.kind),
     ):
         if expected != got:

@@ -32,6 +32,7 @@ from edge_runtime.manifest import (
     Sensors,
     Threshold,
 )
+from edge_runtime.prepare import Preparation
 from edge_runtime.readings import STATUSES
 
 T, C = 4, 2
@@ -187,6 +188,23 @@ def test_three_ways_in_agree(m: Manifest, streams: list[list[tuple[float, list[f
         values = np.array([tables[machine][0][row] for machine in ids])
         verdicts = many.update_many(ids, values, np.array([tables[machine][1][row] for machine in ids]))
         assert [verdict._replace(machine=None) for verdict in verdicts] == [expected[machine][row] for machine in ids]
+
+
+@settings(max_examples=100)
+@given(m=manifests(), stream=readings)
+def test_what_is_scored_can_be_learned(m: Manifest, stream: list[tuple[float, list[float]]]) -> None:
+    """Every window ends in the state that training learns, and what it may learn from was measured so, valid and finite."""
+    times = handmade.START + np.cumsum([round(seconds * 1e6) for seconds, _ in stream], dtype=np.int64)
+    values = np.array([row for _, row in stream]).reshape(-1, C)
+    preparation = Preparation(m.preparation)
+    windows, ends = preparation.windows_of(values, times)
+    usable, in_state = preparation.usable(values, times)
+    assert np.isfinite(windows).all()
+    assert in_state[ends].all()
+    assert not np.isinf(usable).any()
+    assert np.isnan(usable[~in_state]).all()
+    if m.sampling.grid is None:
+        assert ((usable == values) | np.isnan(usable)).all()
 
 
 def test_oracle_is_put_to_the_question() -> None:

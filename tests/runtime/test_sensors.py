@@ -16,7 +16,6 @@ from edge_runtime.commands.score import main as score
 from edge_runtime.manifest import Channel, Cleaning, Manifest, Operating, Sensors
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import STATUSES
-from edge_runtime.sensors import is_watched
 
 NAN = math.nan
 
@@ -99,9 +98,9 @@ def test_a_gap_keeps_what_was_counted_and_a_reset_does_not() -> None:
 
 def test_which_channels_need_watching() -> None:
     """Only those with a limit, so that the others cost nothing."""
-    assert not is_watched(Channel("a", low=0.0, high=1.0, max_rate=1.0))
+    assert not Channel("a", low=0.0, high=1.0, max_rate=1.0).is_watched
     assert all(
-        is_watched(Channel("a", **limit)) for limit in ({"stuck_after": 9}, {"rail_low": 0.0}, {"rail_high": 9.0})
+        Channel("a", **limit).is_watched for limit in ({"stuck_after": 9}, {"rail_low": 0.0}, {"rail_high": 9.0})
     )
 
 

@@ -213,7 +213,7 @@ def test_readings_outside_the_operating_state_are_left_out(make_normal):
     pieces = [38] * 5 + [18]  # of the fit part
     assert len(data.parts["fit"].windows) == sum(rows - 3 for rows in pieces)
     assert np.abs(data.parts["fit"].windows).max() < 5
-    assert data.parts["calibration"].rows == 60
+    assert (data.parts["calibration"].rows, data.parts["calibration"].rows_off) == (60, 14)
     stream = longest_stream(data.parts["calibration"], 100)
     assert len(stream.times) == 38
     assert stream.values[:, 0].min() > 5
@@ -235,6 +235,13 @@ def test_a_rule_that_never_holds_is_refused(make_normal):
         TrainingError, match=r"the early_stopping part: .* 'c0 > 5' holds and has held for 60 s, got none"
     ):
         prepare(make_table(values), replace(make_config(), operating=rule))
+
+
+def test_too_few_rows_in_the_state_are_refused(make_normal):
+    """The message says how many of the part's rows are off."""
+    config = replace(make_config(), operating=Operating("c0 > 5"))
+    with pytest.raises(TrainingError, match=r"calibration part: .* got 30 rows, 20 of them off, with 7 windows"):
+        prepare(make_table(with_pauses(make_normal(200), every=40, rows=30)), config)
 
 
 def test_a_rule_on_an_unknown_channel_is_refused(make_normal):
