@@ -117,10 +117,8 @@ class Clean:
         is_fresh = is_first | is_after_gap
         held = np.where(is_fresh, np.nan, self._held[:, machine])
         good_time = np.where(self._held_for[:, machine] == 0, last_time, self._good_time[:, machine])
-        for index, rate in self._rates:
-            change = np.abs(
-                np.where(good[index], values[index], held[index]) - held[index]
-            )  # NaN where nothing is held
+        for index, rate in self._rates:  # NaN, where nothing is held, is never too fast
+            change = np.abs(np.where(good[index], values[index], np.nan) - held[index])
             good[index] &= ~(change > rate * (time - good_time[index]))
         nothing_yet = self._hold_limit if self._medians is None else 0
         held_for = np.where(good, 0, np.where(is_fresh, nothing_yet, self._held_for[:, machine]) + 1)
