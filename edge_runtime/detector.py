@@ -24,10 +24,12 @@ from edge_runtime.readings import (
     EARLIEST,
     LATEST,
     SCORED,
+    SENSOR_FAULT,
     Reading,
     Verdict,
     Verdicts,
     build_verdict,
+    names_of,
     to_microseconds,
 )
 from edge_runtime.score import Scorer
@@ -131,7 +133,8 @@ class Detector:
         if window is None:
             alarm = int(self._alarm.state(machine))
             threshold = self._threshold if self._adaptive is None else self._adaptive.levels(machine)
-            return build_verdict(time, label, status, np.nan, threshold, alarm, self._names, ())
+            faults = names_of(self._channels, self._preparation.faults(machine)) if status == SENSOR_FAULT else ()
+            return build_verdict(time, label, status, np.nan, threshold, alarm, self._names, (), faults)
         score, contributions = self._scorer.step(self.engine.run(window[None])[0], window)
         if not score < np.inf:
             raise self._broken_engine(score)
@@ -176,6 +179,10 @@ class Detector:
         verdicts.alarm_codes[rows] = self._alarm.state(machines)
         if self._adaptive is not None:
             verdicts.thresholds[rows] = self._adaptive.levels(machines)
+        is_faulty = status == SENSOR_FAULT
+        if is_faulty.any():
+            faulty = np.arange(len(verdicts))[rows][is_faulty]
+            verdicts.faults[faulty] = self._preparation.faults(machines[is_faulty]).T
         due = status == SCORED
         if not due.any():
             return
@@ -213,6 +220,8 @@ class Detector:
             verdicts.status_codes[row], restarted, window = preparation.step(0, reading, time)
             if restarted:
                 restarts.append(row)
+                if verdicts.status_codes[row] == SENSOR_FAULT:
+                    verdicts.faults[row] = preparation.faults(0)
             if window is not None:
                 windows[len(waiting)] = window
                 waiting.append(row)
@@ -259,7 +268,7 @@ class Detector:
         return EngineError(f"{self.engine_name}: expected a finite score, got {score}: the model is damaged")
 
     def _new_verdicts(self, machines: npt.NDArray[np.int64], times: npt.NDArray[np.int64]) -> Verdicts:
-        verdicts = Verdicts(len(machines), self._names, one_machine=self.machines == 1)
+        verdicts = Verdicts(len(machines), self._names, one_machine=self.machines == 1, sensors=self._channels)
         verdicts.machines[:] = machines
         verdicts.times[:] = times.view("datetime64[us]")
         verdicts.thresholds[:] = self._threshold

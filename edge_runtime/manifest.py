@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score
-from edge_runtime.manifest_preparation import Channel, Cleaning, PreparationSections, Sampling, Scaling, Window
+from edge_runtime.manifest_preparation import (
+    Channel,
+    Cleaning,
+    Grid,
+    Operating,
+    PreparationSections,
+    Sampling,
+    Scaling,
+    Sensors,
+    Window,
+)
 from edge_runtime.manifest_threshold import (
     BudgetThreshold,
     FalseAlarms,
@@ -30,9 +40,11 @@ __all__ = [
     "Cleaning",
     "FalseAlarms",
     "Golden",
+    "Grid",
     "IQRThreshold",
     "Manifest",
     "MovingQuantileThreshold",
+    "Operating",
     "ParityCheck",
     "PercentileThreshold",
     "PreparationSections",
@@ -40,6 +52,7 @@ __all__ = [
     "Sampling",
     "Scaling",
     "Score",
+    "Sensors",
     "SigmaThreshold",
     "SpotThreshold",
     "TailThreshold",
@@ -146,6 +159,10 @@ class Manifest:
     provenance: Provenance
     estimates: int | None = None
     """The model's output is its estimate of the window's last so many readings, K; None: of all T."""
+    operating: Operating | None = None
+    """None: the machine is always in the state the model knows."""
+    sensors: Sensors | None = None
+    """None: a silent sensor is a `gap`, as in the first bundles."""
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
 
@@ -157,6 +174,11 @@ class Manifest:
         variants = [variant.name for variant in self.variants]
         if len(set(files)) != len(files) or len(set(variants)) != len(variants):
             raise ValueError(f"expected variants with different names and files, got {variants} in {files}")
+        if self.operating is not None:
+            self.operating.check_channels(self.channel_names)
+        if self.cleaning.missing == "median" and len(self.cleaning.medians or ()) != len(names):
+            got = "none" if self.cleaning.medians is None else len(self.cleaning.medians)
+            raise ValueError(f"expected {len(names)} numbers in cleaning.medians, got {got}")
         inputs = len(self.input_names)
         for key, numbers in (("center", self.scaling.center), ("scale", self.scaling.scale)):
             if len(numbers) != inputs:
@@ -178,7 +200,15 @@ class Manifest:
     @property
     def preparation(self) -> PreparationSections:
         """The sections that say how readings become windows."""
-        return PreparationSections(self.channels, self.sampling, self.cleaning, self.scaling, self.window)
+        return PreparationSections(
+            self.channels,
+            self.sampling,
+            self.cleaning,
+            self.scaling,
+            self.window,
+            operating=self.operating,
+            sensors=self.sensors,
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:

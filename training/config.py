@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import InputError
-from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Sampling, Window
+from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Operating, Sampling, Sensors, Window
 from edge_runtime.manifest_decision import ScoreKind, check_score
 from edge_runtime.schema import decode
 from edge_runtime.threshold_rules import PercentileRule, ThresholdRule
@@ -96,8 +96,12 @@ class Data:
     exclude: tuple[Exclusion, ...] = ()
     """Times in between that are left out; no window reaches across one."""
     shares: Shares = field(default_factory=Shares)
+    interpolate: int = 0
+    """At most this many missing values in a row are interpolated before fitting; the device, which must not look ahead, holds."""
 
     def __post_init__(self) -> None:
+        if self.interpolate < 0:
+            raise ValueError(f"expected interpolate of 0 or more rows, got {self.interpolate}")
         if not self.files:
             raise ValueError("expected one or more files, got none")
         if len(set(self.files)) != len(self.files):
@@ -195,6 +199,9 @@ class Config:
     seed: int = 1
     """Of every random number; the same seed, data and machine give the same weights."""
     cleaning: Cleaning = field(default_factory=Cleaning)
+    operating: Operating | None = None
+    """When the machine is in the state to learn; None: always."""
+    sensors: Sensors = field(default_factory=Sensors)
     scaling: ScalingRule = field(default_factory=ScalingRule)
     fit: Fit = field(default_factory=Fit)
     score: ScoreRule = field(default_factory=ScoreRule)
@@ -221,6 +228,8 @@ class Config:
             names = [channel.name for channel in self.channels]
             if not names or len(set(names)) != len(names) or self.data.time_column in names:
                 raise ValueError(f"expected one or more channels with different names, got {names}")
+            if self.operating is not None:
+                self.operating.check_channels(tuple(names))
 
 
 def load_config(path: str | Path) -> Config:

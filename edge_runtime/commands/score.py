@@ -55,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score_file(detector: Detector, path: str, ignore_extra: bool, plot: str | None) -> Iterable[Verdict]:
     manifest = detector.manifest
-    table = read_table(path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra)
+    has_grid = manifest.sampling.grid is not None  # and with it a policy for late and repeated times
+    table = read_table(
+        path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra, any_order=has_grid
+    )
     _check_scorable(table, manifest.window.length)
     verdicts = detector.score(table.values, table.datetimes)
     if plot:
@@ -77,7 +80,12 @@ def _score_stream(detector: Detector, ignore_extra: bool) -> Iterable[Verdict]:
         raise InputError("standard input: cannot be read: it is closed")
     sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]  # a bad byte becomes a bad cell, with its row
     readings = read_stream(
-        sys.stdin, "standard input", manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra
+        sys.stdin,
+        "standard input",
+        manifest.time_column,
+        manifest.channel_names,
+        ignore_extra=ignore_extra,
+        any_order=manifest.sampling.grid is not None,
     )
     for reading in readings:
         yield detector.update(reading)
@@ -97,17 +105,22 @@ def _write_json(verdicts: Iterable[Verdict]) -> tuple[int, int]:
 def _write_table(verdicts: Iterable[Verdict], threshold: Threshold) -> tuple[int, int]:
     """Write a row for each verdict and a summary; returns how many have a score and how many are anomalous."""
     counts = dict.fromkeys(STATUSES, 0)
+    faults: dict[str, int] = {}
     anomalous = 0
     alerts: list[Alert] = []
     write(f"{'time (UTC)':19}  {'status':12}  {'score':>10}  {'threshold':>10}  {'anomalous':9}  {'alarm':7}  mostly")
     for verdict in verdicts:
         counts[verdict.status] += 1
         anomalous += verdict.anomalous is True
+        for channel in verdict.fault_channels:
+            faults[channel] = faults.get(channel, 0) + 1
         if (alert := verdict.alert()) is not None:
             alerts.append(alert)
         write(_row(verdict))
     write("")
     write(f"{sum(counts.values())} readings: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n))
+    if faults:
+        write("sensors at fault: " + ", ".join(f"{channel} in {n} readings" for channel, n in faults.items()))
     write(f"{anomalous} anomalous, {sum(alert.kind == 'raised' for alert in alerts)} alarms")
     write(f"threshold {threshold_text(threshold)}; false alarms: {false_alarms_text(threshold)}")
     for alert in alerts:
@@ -118,7 +131,8 @@ def _write_table(verdicts: Iterable[Verdict], threshold: Threshold) -> tuple[int
 def _row(verdict: Verdict) -> str:
     time = f"{verdict.time:%Y-%m-%d %H:%M:%S}  {verdict.status:12}"
     if verdict.score is None or verdict.contributions is None:
-        return f"{time}  {'-':>10}  {verdict.threshold:10.4g}  {'-':9}  {verdict.alarm:7}"
+        row = f"{time}  {'-':>10}  {verdict.threshold:10.4g}  {'-':9}  {verdict.alarm:7}  {', '.join(verdict.fault_channels)}"
+        return row.rstrip()
     contributions = verdict.contributions
     top = max(contributions, key=lambda name: contributions[name])
     answer = "yes" if verdict.anomalous else "no"

@@ -20,6 +20,7 @@ from edge_runtime.commands.verify import verify
 from edge_runtime.detector import load
 from edge_runtime.errors import ExportError, OutputError, RunError
 from edge_runtime.golden import read_golden
+from edge_runtime.manifest import Grid, Operating, Sensors
 from edge_runtime.readings import STATUSES
 from export import export_run
 from export.variants import RECIPES, Recipe
@@ -232,3 +233,31 @@ def test_golden_readings_need_no_long_stretch(rows: int, demo: Demo, tmp_path: P
     result = export_run(replace(run, normal=short), tmp_path / "out.anomalite")
     scored = ~np.isnan(read_golden(result.bundle).scores["numpy-float32"])
     assert scored.sum() >= 10
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_golden_readings_leave_time_to_settle(demo: Demo, tmp_path: Path) -> None:
+    """A machine that has to settle after it switched on, and after a gap, is scored before the gap and after it."""
+    run = read_run(demo.run_directory)
+    channel = run.manifest.channel_names[0]
+    rule = Operating(f"`{channel}` > -1e9", settle_s=20.5 * run.manifest.sampling.period_s)
+    run = replace(run, manifest=replace(run.manifest, operating=rule))
+    golden = read_golden(export_run(run, tmp_path / "out.anomalite").bundle)
+    assert {STATUSES[code] for code in golden.status_codes} >= {"scored", "warming_up", "out_of_range", "off"}
+    is_scored = ~np.isnan(golden.scores["numpy-float32"])
+    gap = int(np.diff(golden.times).argmax())
+    assert is_scored[: gap + 1].sum() >= 5
+    assert is_scored[gap + 1 :].sum() >= 5
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_golden_readings_pass_through_a_grid(demo: Demo, tmp_path: Path) -> None:
+    """Each completes the row of the one before it; silent and stuck sensors are looked for."""
+    run = read_run(demo.run_directory)
+    sampling = replace(run.manifest.sampling, grid=Grid("mean"))
+    run = replace(run, manifest=replace(run.manifest, sampling=sampling, sensors=Sensors()))
+    golden = read_golden(export_run(run, tmp_path / "out.anomalite").bundle)
+    assert {STATUSES[code] for code in golden.status_codes} == {
+        "scored", "warming_up", "gap", "out_of_range", "collecting",
+    }  # fmt: skip
+    assert (~np.isnan(golden.scores["numpy-float32"])).sum() >= 10

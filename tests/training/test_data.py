@@ -12,17 +12,22 @@ from hypothesis import strategies as st
 
 from edge_runtime.detector import Detector
 from edge_runtime.errors import TableError, TrainingError
+from edge_runtime.grid import GridRows
 from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Grid,
     Manifest,
+    Operating,
     PercentileThreshold,
     Provenance,
     Sampling,
     Score,
+    Sensors,
     Window,
 )
+from edge_runtime.prepare import Preparation
 from edge_runtime.tables import Table
 from edge_runtime.threshold_rules import BudgetRule, PercentileRule, SigmaRule, TailRule
 from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, Shares, load_config
@@ -189,6 +194,139 @@ def test_training_and_serving_prepare_identically(make_normal):
     windows = data.parts["calibration"].windows
     assert np.stack(engine.windows).tobytes() == windows.tobytes()
     assert verdicts.scored.sum() == len(windows) < 70 - 3  # some were lost to the holes and the gap
+
+
+def with_pauses(values, every=50, rows=10):
+    """The pump is off for the first `rows` of `every` rows: no flow, and a pressure it never has otherwise."""
+    values = values.copy()
+    values[np.arange(len(values)) % every < rows] = (0, 99)
+    return values
+
+
+def test_readings_outside_the_operating_state_are_left_out(make_normal):
+    """They shape neither the scaling nor the windows, and no window reaches across a pause or into the time to settle."""
+    values = make_normal(400)
+    rule = Operating("c0 > 5", settle_s=120)
+    data = prepare(make_table(with_pauses(values)), replace(make_config(), operating=rule))
+    fit = values[:280][np.arange(280) % 50 >= 12]
+    np.testing.assert_allclose(data.scaling.center, fit.mean(axis=0))
+    np.testing.assert_allclose(data.scaling.scale, fit.std(axis=0))
+    pieces = [38] * 5 + [18]  # of the fit part
+    assert len(data.parts["fit"].windows) == sum(rows - 3 for rows in pieces)
+    assert np.abs(data.parts["fit"].windows).max() < 5
+    assert (data.parts["calibration"].rows, data.parts["calibration"].rows_off) == (60, 14)
+    stream = longest_stream(data.parts["calibration"], 100)
+    assert len(stream.times) == 38
+    assert stream.values[:, 0].min() > 5
+
+
+def test_a_rule_that_never_holds_is_refused(make_normal):
+    """With the part, the rule and what the readings were."""
+    values = with_pauses(make_normal(200), every=1000)
+    config = replace(make_config(), operating=Operating("c0 > 50 and c1 < 1e3"))
+    with pytest.raises(
+        TrainingError,
+        match=r"readings.csv: the fit part: expected rows in which operating.when = 'c0 > 50 and c1 < 1e3' holds, "
+        r"got none in 140 rows: c0 goes from 0 to 2\d\.\d+, c1 goes from 5\.\d+ to 99",
+    ):
+        prepare(make_table(values), config)
+    values[100:, 0] = 0
+    rule = Operating("c0 > 5", settle_s=60)
+    with pytest.raises(
+        TrainingError, match=r"the early_stopping part: .* 'c0 > 5' holds and has held for 60 s, got none"
+    ):
+        prepare(make_table(values), replace(make_config(), operating=rule))
+
+
+def test_too_few_rows_in_the_state_are_refused(make_normal):
+    """The message says how many of the part's rows are off."""
+    config = replace(make_config(), operating=Operating("c0 > 5"))
+    with pytest.raises(TrainingError, match=r"calibration part: .* got 30 rows, 20 of them off, with 7 windows"):
+        prepare(make_table(with_pauses(make_normal(200), every=40, rows=30)), config)
+
+
+def test_a_rule_on_an_unknown_channel_is_refused(make_normal):
+    """Also where the channels are whatever the table has."""
+    config = replace(make_config(), operating=Operating("current > 0.5"))
+    with pytest.raises(TrainingError, match=r"readings.csv: operating.when: unknown channel 'current', known: c0, c1"):
+        prepare(make_table(make_normal(200)), config)
+
+
+def test_medians_are_those_of_the_fit_part(make_normal):
+    """Of what the device would take: valid, in state, not interpolated beyond what was asked; hand-written ones are kept."""
+    values = with_pauses(make_normal(400))
+    values[20, 1] = np.nan
+    config = replace(make_config(), cleaning=Cleaning(missing="median"), operating=Operating("c0 > 5"))
+    fit = values[:280][np.arange(280) % 50 >= 10]
+    found = prepare(make_table(values), config).sections.cleaning
+    np.testing.assert_allclose(found.medians, np.nanmedian(fit, axis=0))
+    assert (found.missing, found.hold_limit) == ("median", 2)
+    config = replace(config, cleaning=Cleaning(missing="median", medians=(1.0, 2.0)))
+    assert prepare(make_table(values), config).sections.cleaning == config.cleaning
+
+
+def test_stuck_limits_follow_the_longest_repeat(make_normal):
+    """Of the fit part, with the machine in its state; a channel's own limit is kept, and no limit is below the window."""
+    values = with_pauses(make_normal(400))
+    values[20:26, 1] = 6.0
+    values[23, 1] = np.nan
+    values[300:330, 1] = 6.0  # not in the fit part
+    config = replace(make_config(), sensors=Sensors(stuck_factor=3.5), operating=Operating("c0 > 5"))
+    channels = prepare(make_table(values), config).sections.channels
+    assert [channel.stuck_after for channel in channels] == [4, 18]  # 3.5 x 5 readings, rounded up
+    own = prepare(make_table(values), config, [Channel("c0"), Channel("c1", stuck_after=9)]).sections.channels
+    assert [channel.stuck_after for channel in own] == [4, 9]
+    config = replace(config, sensors=Sensors())
+    assert [channel.stuck_after for channel in prepare(make_table(values), config).sections.channels] == [None, None]
+
+
+def test_faulty_sensors_shape_no_scaling(make_normal):
+    """Values from a stuck sensor, and those that changed too fast, are left out of what the scaling is fitted to."""
+    values = make_normal(200)
+    expected = values[:140].copy()
+    values[30:40, 0] = 60.0
+    values[50, 1] = 100.0
+    expected[30:40, 0] = expected[50, 1] = np.nan
+    channels = [Channel("c0", stuck_after=3), Channel("c1", max_rate=0.1)]
+    scaling = prepare(make_table(values), channels=channels).scaling
+    expected[30:32, 0] = 60.0  # before it was known
+    np.testing.assert_allclose(scaling.center, np.nanmean(expected, axis=0))
+
+
+def test_short_holes_are_interpolated_before_fitting(make_normal):
+    """In the fit and the early-stopping part; the calibration part is prepared as on the device."""
+    values = make_normal(200)
+    values[[20, 21, 22, 150, 151, 152, 180, 181, 182], 0] = np.nan
+    plain, config = make_config(), make_config(interpolate=3)
+    before, after = prepare(make_table(values), plain), prepare(make_table(values), config)
+    lost = {name: len(after.parts[name].windows) - len(before.parts[name].windows) for name in PARTS}
+    assert lost == {"fit": 4, "early_stopping": 4, "calibration": 0}
+    line = after.parts["fit"].windows[20, :, 0] * after.scaling.scale[0] + after.scaling.center[0]
+    assert np.diff(line).tolist() == pytest.approx([(values[23, 0] - values[19, 0]) / 4] * 3, rel=1e-4)
+    assert np.isnan(longest_stream(after.parts["calibration"], 30).values[[10, 11, 12], 0]).all()
+
+
+def test_irregular_readings_are_learned_from_the_grid(make_normal):
+    """The scaling is fitted to the grid's rows, the windows are those of a detector, pauses are left out as ever."""
+    rows = np.repeat(with_pauses(make_normal(400)), 2, axis=0)
+    rows[1::2] += 1.0
+    minutes = (2 * np.arange(800) + np.arange(800) % 3 / 4) / 4  # two readings a minute, at odd moments
+    grid = Sampling(60, 180, Grid("mean"))
+    config = replace(make_config(), sampling=grid, operating=Operating("c0 > 5"))
+    table = make_table(rows, np.arange(800))
+    table.times[:] = table.times[0] + np.round(minutes * MINUTE).astype(np.int64)
+    data = prepare(table, config)
+    fit = slice(0, 560)
+    collected = GridRows(grid.grid, grid, config.cleaning, 2, 1)
+    pairs = zip(table.values[fit].tolist(), table.times[fit].tolist(), strict=True)
+    means = np.array([row.values for pair in pairs for row in collected.step(0, *pair)])
+    assert len(means) == 279
+    np.testing.assert_allclose(data.scaling.center, means[means[:, 0] > 5].mean(axis=0))
+    windows, _, _ = Preparation(data.sections).windows_of(table.values[680:], table.times[680:])
+    assert data.parts["calibration"].windows.tobytes() == windows.tobytes()
+    assert len(windows) > 30
+    stream = longest_stream(data.parts["calibration"], 1000)
+    assert 70 < len(stream.times) < 84
 
 
 def test_constant_channel_is_refused():
