@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score, Threshold
-from edge_runtime.manifest_preparation import Channel, Cleaning, PreparationSections, Sampling, Scaling, Window
+from edge_runtime.manifest_preparation import Channel, Cleaning, Derived, PreparationSections, Sampling, Scaling, Window
+from edge_runtime.manifest_waveform import Waveform
 
 __all__ = [
     "FORMAT",
     "AlarmPolicy",
     "Channel",
     "Cleaning",
+    "Derived",
     "Golden",
     "Manifest",
     "ParityCheck",
@@ -26,6 +28,7 @@ __all__ = [
     "Score",
     "Threshold",
     "Variant",
+    "Waveform",
     "Window",
 ]
 
@@ -127,6 +130,10 @@ class Manifest:
     provenance: Provenance
     estimates: int | None = None
     """The model's output is its estimate of the window's last so many readings, K; None: of all T."""
+    derived: tuple[Derived, ...] = ()
+    """What the model is given beside the channels."""
+    waveform: Waveform | None = None
+    """How a snapshot of raw samples becomes a reading; its features are the channels."""
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
 
@@ -134,6 +141,8 @@ class Manifest:
         names = [channel.name for channel in self.channels]
         if not names or len(set(names)) != len(names) or self.time_column in names:
             raise ValueError(f"expected one or more channels with different names, got {names}")
+        if self.waveform is not None and names != [channel.name for channel in self.waveform.columns]:
+            raise ValueError(f"expected the waveform's features as channels, got {names}")
         files = [variant.file for variant in self.variants] + ([] if self.golden is None else [self.golden.file])
         variants = [variant.name for variant in self.variants]
         if len(set(files)) != len(files) or len(set(variants)) != len(variants):
@@ -159,7 +168,7 @@ class Manifest:
     @property
     def preparation(self) -> PreparationSections:
         """The sections that say how readings become windows."""
-        return PreparationSections(self.channels, self.sampling, self.cleaning, self.scaling, self.window)
+        return PreparationSections(self.channels, self.sampling, self.cleaning, self.scaling, self.window, self.derived)
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ names. An empty cell, `nan`, `NA` or null is a missing value.
 
 from __future__ import annotations
 
+import os
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,6 +70,11 @@ def read_table(
     names = rows.channels
     table = np.frombuffer(numbers, np.float64).reshape(-1, len(names))
     return Table(source, names, np.frombuffer(times, np.int64), table)
+
+
+def holds_snapshots(path: str | PathLike[str]) -> bool:
+    """Whether the path leads, by its form, to raw snapshots, which `snapshots.py` reads, and not to a table."""
+    return os.fspath(path).endswith(".npz") or os.path.isdir(path)
 
 
 def check_not_all_missing(table: Table) -> None:

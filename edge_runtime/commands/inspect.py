@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
-from edge_runtime.manifest import Channel, Manifest, Variant
+from edge_runtime.manifest import Channel, Manifest, Variant, Waveform
 from edge_runtime.schema import encode
 
 
@@ -40,7 +40,8 @@ def describe(m: Manifest) -> list[str]:
         ("time column", m.time_column),
         ("sampling", f"every {m.sampling.period_s:g} s; after {m.sampling.longest_gap_s:g} s the window starts again"),
         ("missing values", f"hold the last value for {m.cleaning.hold_limit} readings"),
-        ("scaling", m.scaling.kind),
+        *([("waveform", _waveform(m.waveform))] if m.waveform else []),
+        ("scaling", m.scaling.kind + (f", clipped at {m.scaling.clip:g}" if m.scaling.clip else "")),
         ("window", f"{m.window.length} readings"),
         ("score", f"{m.score.kind} over {last} steps"),
         ("threshold", f"{m.threshold.value:.6g} = {m.threshold.percentile:g}th percentile x {m.threshold.factor:g}"),
@@ -54,6 +55,8 @@ def describe(m: Manifest) -> list[str]:
     width = max(len(label) for label, _ in rows)
     lines = [f"{label:{width}}  {text}" for label, text in rows]
     lines += ["", "channels", *(f"  {_channel(channel)}" for channel in m.channels)]
+    if m.derived:
+        lines += ["", "derived", *(f"  {name}" for each in m.derived for name in each.names)]
     lines += ["", "variants", *(line for variant in m.variants for line in _variant(variant))]
     return lines
 
@@ -61,7 +64,15 @@ def describe(m: Manifest) -> list[str]:
 def _channel(channel: Channel) -> str:
     limits = [f"{word} {limit:g}" for word, limit in (("from", channel.low), ("to", channel.high)) if limit is not None]
     valid = f", valid {' '.join(limits)}" if limits else ""
-    return f"{channel.name}{f' ({channel.unit})' if channel.unit else ''}{valid}"
+    unseen = "" if channel.is_input else ", not given to the model"
+    return f"{channel.name}{f' ({channel.unit})' if channel.unit else ''}{valid}{unseen}"
+
+
+def _waveform(waveform: Waveform) -> str:
+    return (
+        f"snapshots of {waveform.length} samples at {waveform.sample_rate_hz:g} Hz of {', '.join(waveform.channels)}, "
+        f"{waveform.window} window"
+    )
 
 
 def _variant(variant: Variant) -> list[str]:

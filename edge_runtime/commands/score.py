@@ -12,7 +12,7 @@ from edge_runtime.detector import Detector, load
 from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError, TableError
 from edge_runtime.readings import STATUSES, Alert, Verdict
-from edge_runtime.tables import Table, check_not_all_missing, read_stream, read_table
+from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_stream, read_table
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,7 +41,11 @@ def _parser() -> argparse.ArgumentParser:
         "tail -f readings.csv | anomalite score pump.anomalite - --json",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="a file NAME.anomalite")
-    parser.add_argument("data", metavar="DATA", help="CSV or JSON lines; - reads standard input, line by line")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="CSV or JSON lines; raw snapshots: npz or a folder of CSV files; - reads standard input, line by line",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--engine", metavar="NAME", default="auto", help=f"auto, {', '.join(ENGINES)}")
     parser.add_argument("--variant", metavar="NAME", help="one of the bundle's variants (see anomalite inspect)")
@@ -53,8 +57,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score_file(detector: Detector, path: str, ignore_extra: bool, plot: str | None) -> Iterable[Verdict]:
     manifest = detector.manifest
-    table = read_table(path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra)
-    _check_scorable(table, manifest.window.length)
+    if holds_snapshots(path):
+        from edge_runtime.snapshots import read_snapshots
+
+        table = read_snapshots(path, manifest.waveform)
+    else:
+        table = read_table(path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra)
+    _check_scorable(table, manifest.preparation.readings_needed)
     verdicts = detector.score(table.values, table.datetimes)
     if plot:
         from edge_runtime.plot import plot_verdicts

@@ -22,6 +22,7 @@ from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Derived,
     Manifest,
     Provenance,
     Sampling,
@@ -46,18 +47,21 @@ START = 1_700_000_000 * SECOND
 
 
 def manifest(T: int = 8, C: int = 3, **changes: Any) -> Manifest:
-    """A manifest for windows (T, C), one reading a second, with the given fields changed."""
-    names = [f"c{i}" for i in range(C)]
+    """A manifest for C channels, one reading a second, with the given fields changed; nothing is scaled."""
+    channels = changes.get("channels", tuple(Channel(f"c{i}", "g") for i in range(C)))
+    derived: tuple[Derived, ...] = changes.get("derived", ())
+    F = sum(channel.is_input for channel in channels) + sum(len(each.names) for each in derived)
     plain = Manifest(
         format=1,
         name="handmade",
         family="lstm_autoencoder",
         parameters=1,
         time_column="time",
-        channels=tuple(Channel(name, "g") for name in names),
+        channels=channels,
         sampling=Sampling(1.0, 3.0),
         cleaning=Cleaning(2),
-        scaling=Scaling("standard", (0.0,) * C, (1.0,) * C),
+        scaling=Scaling("standard", (0.0,) * F, (1.0,) * F),
+        derived=derived,
         window=Window(T),
         score=Score("mae", None),
         threshold=Threshold("percentile", 99.0, 1.0, 1.0),
@@ -68,7 +72,7 @@ def manifest(T: int = 8, C: int = 3, **changes: Any) -> Manifest:
             "2025-02-01T00:00:00+00:00", {"python": "3.11"}, {"epochs": 1.0},
         ),
     )  # fmt: skip
-    return replace(plain, **changes)
+    return replace(plain, **{key: value for key, value in changes.items() if key not in ("channels", "derived")})
 
 
 def variant(name: str, file: str, *engines: str) -> Variant:
