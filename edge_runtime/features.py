@@ -33,7 +33,7 @@ class Features:
         # Periodic, as for spectral analysis: a constant times this window leaks into one neighbour only.
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * steps / waveform.length)
         window = hann if waveform.window == "hann" else np.ones(waveform.length)
-        self._window = (window / np.sqrt(np.mean(window**2)))[:, None]
+        self._window = window / np.sqrt(np.mean(window**2))
         self._frequencies = np.arange(waveform.length // 2 + 1) * (waveform.sample_rate_hz / waveform.length)
         self._bins = [slice(bins.start, bins.stop) for bins in map(waveform.bins, waveform.bands)]
         self._has_spectrum = bool(waveform.bands) or "spectral_centroid" in waveform.features
@@ -53,7 +53,8 @@ class Features:
         if raw.shape != self._shape:
             raise ReadingError(f"expected samples {self._expected}, got {raw.shape}")
         is_finite = np.isfinite(raw).all(axis=0)
-        features = self._features(raw if is_finite.all() else np.where(is_finite, raw, 0.0))
+        # A channel's samples side by side, however they came: sums are then taken in one order, and bits are the same.
+        features = self._features(np.ascontiguousarray(np.where(is_finite, raw, 0.0).T))
         features[:, ~is_finite] = np.where(np.isnan(raw).any(axis=0), np.nan, np.inf)[~is_finite]
         return features.ravel()
 
@@ -63,38 +64,40 @@ class Features:
         return f"({length}, {channels}): {length} of each of {', '.join(self._waveform.channels)}"
 
     def _features(self, raw: Array) -> Array:
-        """(features and bands, C) of finite samples (N, C)."""
-        peak = np.abs(raw).max(axis=0)
-        unit = raw / np.where(peak > 0, peak, 1.0)  # within 1, so that no power overflows
-        mean = unit.mean(axis=0)
+        """(features and bands, C) of finite samples (C, N)."""
+        peak = np.abs(raw).max(axis=-1)
+        unit = raw / np.where(peak > 0, peak, 1.0)[:, None]  # within 1, so that no power overflows
+        mean = unit.mean(axis=-1)
         # The mean of a constant is rounded, and must not make its deviations anything but nothing.
-        deviation = np.where(raw.max(axis=0) > raw.min(axis=0), unit - mean, 0.0)
-        rms = np.sqrt(np.mean(unit**2, axis=0))
+        is_constant = raw.max(axis=-1) == raw.min(axis=-1)
+        deviation = np.where(is_constant[:, None], 0.0, unit - mean[:, None])
+        rms = np.sqrt(np.mean(unit**2, axis=-1))
         square = deviation**2
-        variance = square.mean(axis=0)
+        variance = square.mean(axis=-1)
         features = {
-            "mean_abs": peak * np.abs(unit).mean(axis=0),
+            "mean_abs": peak * np.abs(unit).mean(axis=-1),
             "rms": peak * rms,
             "peak": peak,
             "crest_factor": _ratio(np.sign(peak), rms),
-            "skewness": _ratio((square * deviation).mean(axis=0), variance * np.sqrt(variance)),
-            "kurtosis": _ratio((square**2).mean(axis=0), variance**2) - 3,
+            "skewness": _ratio((square * deviation).mean(axis=-1), variance * np.sqrt(variance)),
+            "kurtosis": _ratio((square**2).mean(axis=-1), variance**2) - 3,
         }
         if self._has_spectrum:
             power = self._power(deviation)
-            features["spectral_centroid"] = _ratio(self._frequencies @ power, power.sum(axis=0))
+            features["spectral_centroid"] = _ratio((power * self._frequencies).sum(axis=-1), power.sum(axis=-1))
         rows = [features[name] for name in self._waveform.features]
         for bins in self._bins:
             offset = mean**2 if bins.start == 0 else 0.0
-            rows.append(peak**2 * (power[bins].sum(axis=0) + offset))
+            with np.errstate(over="ignore"):  # an energy beyond float64 is infinite, and so out of range
+                rows.append(peak**2 * (power[:, bins].sum(axis=-1) + offset))
         return np.stack(rows)
 
     def _power(self, deviation: Array) -> Array:
-        """The one-sided power spectrum (N // 2 + 1, C), which adds up to the mean square of the windowed deviations (N, C)."""
-        length = len(deviation)
-        power = np.abs(np.fft.rfft(deviation * self._window, axis=0) / length) ** 2
+        """The one-sided power spectrum (C, N // 2 + 1), which adds up to the mean square of the windowed deviations (C, N)."""
+        length = deviation.shape[-1]
+        power: Array = np.abs(np.fft.rfft(deviation * self._window, axis=-1) / length) ** 2
         # Each frequency stands for its negative too, but for 0 Hz and, where N is even, half the sample rate.
-        power[1 : (length + 1) // 2] *= 2
+        power[:, 1 : (length + 1) // 2] *= 2
         return power
 
 

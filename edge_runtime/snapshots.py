@@ -82,7 +82,8 @@ def _archive(path: Path, waveform: Waveform) -> Snapshots:
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy leaves a file open whose archive is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as fault:
         raise TableError(f"{path}: cannot be read: {fault.strerror or fault}") from None

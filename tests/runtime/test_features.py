@@ -163,6 +163,7 @@ def test_neither_huge_nor_tiny_samples_overflow() -> None:
         for name, value in features_of(signal * factor).items():
             by = factor if name in ("mean_abs", "rms", "peak") else 1.0
             assert value == pytest.approx(usual[name] * by)
+    assert features_of(signal * 1e200, bands=((0.0, 500.0),))["band_0_500"] == math.inf
 
 
 @pytest.mark.parametrize(
