@@ -147,7 +147,7 @@ def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.i
     One value is missing (held), one is infinite, a long silence restarts the window, and the last third is shifted, so that it
     is decided otherwise. The readings follow one another evenly, and again from the start where there are not enough.
     """
-    length, sampling = run.manifest.window.length, run.manifest.sampling
+    length, sampling = run.manifest.preparation.readings_needed, run.manifest.sampling
     rows = 4 * length + 16
     values = np.resize(_held(run.stream_values), (rows, len(run.manifest.channels)))
     times = run.stream_times[0] + round(sampling.period_s * 1e6) * np.arange(rows)

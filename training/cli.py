@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 def _carry_out(planned: Plan) -> Run:
     windows = {name: len(part.windows) for name, part in planned.data.parts.items()}
     parts = ", ".join(f"{count} for {name.replace('_', ' ')}" for name, count in windows.items())
-    _say(f"windows of {planned.config.window.length} readings x {len(planned.channels)} channels: {parts}")
+    _say(f"windows of {planned.config.window.length} readings x {len(planned.data.scaling.center)} inputs: {parts}")
     _say("starting TensorFlow")
     with quiet_tensorflow():
         import_keras()

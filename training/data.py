@@ -1,6 +1,6 @@
 """From files of normal readings to the windows of three parts: fit, early stopping, calibration.
 
-read and join -> cut to the wanted times -> leave out intervals -> split by rows, in order of time -> clean, scale and window
+read and join -> cut to the wanted times -> leave out intervals -> split by rows, in order of time -> clean, derive, scale and window
 each unbroken stretch with the device's own `Preparation`. No window reaches across a split or an interval left out.
 """
 
@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.errors import TableError, TrainingError
+from edge_runtime.clean import Columns
+from edge_runtime.errors import InputError, TableError, TrainingError
 from edge_runtime.manifest import Channel, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
-from edge_runtime.scale import fit_scaling
-from edge_runtime.tables import Table, check_not_all_missing, read_table
+from edge_runtime.scale import Scale, fit_scaling
+from edge_runtime.snapshots import read_snapshots
+from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_table
 from edge_runtime.threshold import FEWEST_SCORES
 from training.config import Config, Data
 from training.parquet import read_parquet
 
 PARTS = ("fit", "early_stopping", "calibration")
 """In order of time."""
+
+NOTHING = Scaling("standard", (), ())
+"""The scaling of no input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Part:
     """One of `PARTS`."""
     stretches: tuple[Stretch, ...]
     windows: npt.NDArray[np.float32]
-    """(B, T, C) cleaned and scaled, in order of time."""
+    """(B, T, F) prepared, in order of time."""
 
     @property
     def rows(self) -> int:
@@ -73,9 +78,8 @@ def prepare_data(
     fit part. Raises `TableError` and `TrainingError` for readings that no model or threshold can be fitted to.
     """
     stretches = dict(zip(PARTS, split(table, config.data), strict=True))
-    fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
-        fitted = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
+        fitted = fit_inputs(config, channels, stretches["fit"])
     except TrainingError as fault:
         raise TrainingError(f"{table.source}: the fit part: {fault}") from None
     scaling = fitted if scaling is None else scaling
@@ -85,7 +89,7 @@ def prepare_data(
         for name in PARTS
     }
     for part in parts.values():
-        _check_enough(part, config.window.length, table.source)
+        _check_enough(part, _sections(config, channels, scaling).readings_needed, table.source)
     return NormalData(scaling, parts)
 
 
@@ -97,18 +101,21 @@ def read_files(config: Config, folder: Path) -> tuple[Table, dict[str, str]]:
     Without configured channels the first file's columns are the channels, and the other files must have the same. Raises
     `TableError`, also for a file that does not begin after the one before it ends.
     """
-    names = None if config.channels is None else tuple(channel.name for channel in config.channels)
+    channels = config.channels if config.waveform is None else config.waveform.columns
+    names = None if channels is None else tuple(channel.name for channel in channels)
     ignore_extra = names is not None
     tables: list[Table] = []
     sha256 = {}
     for file in config.data.files:
         path = folder / file
-        read = read_parquet if path.suffix == ".parquet" else read_table
-        table = read(path, config.data.time_column, names, ignore_extra=ignore_extra)
+        if holds_snapshots(path):
+            table = read_snapshots(path, config.waveform)
+        else:
+            read = read_parquet if path.suffix == ".parquet" else read_table
+            table = read(path, config.data.time_column, names, ignore_extra=ignore_extra)
         names = table.channels
         tables.append(table)
-        with path.open("rb") as opened:
-            sha256[file] = hashlib.file_digest(opened, "sha256").hexdigest()
+        sha256[file] = _sha256(path)
     return _join(tables), sha256
 
 
@@ -148,6 +155,75 @@ def only_valid(values: npt.NDArray[np.float64], channels: Sequence[Channel]) -> 
     return np.where((values >= low) & (values <= high), values, np.nan)
 
 
+def describe_channels(config: Config, table: Table) -> tuple[Channel, ...]:
+    """The channels of a table that was read for the configuration. Raises `InputError` if what is said of them does not fit."""
+    if config.waveform is None:
+        channels = config.channels or tuple(Channel(name) for name in table.channels)
+    else:
+        channels = config.waveform.columns
+        said = {channel.name: channel for channel in config.channels or ()}
+        unknown = [name for name in said if name not in table.channels]
+        if unknown:
+            raise InputError(
+                f"{table.source}: expected channels of the waveform ({', '.join(table.channels)}), got {unknown[0]!r}"
+            )
+        channels = tuple(replace(said.get(each.name, each), unit=each.unit) for each in channels)
+    try:
+        _ = PreparationSections(
+            channels, config.sampling, config.cleaning, NOTHING, config.window, config.derived
+        ).input_names
+    except ValueError as fault:
+        raise InputError(f"{table.source}: {fault}") from None
+    return channels
+
+
+def fit_inputs(config: Config, channels: Sequence[Channel], stretches: Sequence[Stretch]) -> Scaling:
+    """Fit the scaling of the model's inputs to normal stretches.
+
+    The channels' is fitted to what was measured within their valid ranges, that of derived inputs to what the device's own
+    preparation derives from each stretch. The time of day keeps its own measure: a few hours of it are not its spread.
+    Raises `TrainingError` as `fit_scaling`.
+    """
+    kind, clip = config.scaling.kind, config.scaling.clip
+    is_input = [channel.is_input for channel in channels]
+    measured = only_valid(np.concatenate([stretch.values for stretch in stretches]), channels)[:, is_input]
+    names = [channel.name for channel in channels if channel.is_input]
+    of_channels = fit_scaling(kind, measured, names, clip) if names else replace(NOTHING, kind=kind, clip=clip)
+    if not config.derived:
+        return of_channels
+    names = [name for each in config.derived for name in each.names]
+    has_measure = [each.kind == "time_of_day" for each in config.derived for _ in each.names]
+    unscaled = replace(
+        of_channels, center=of_channels.center + (0.0,) * len(names), scale=of_channels.scale + (1.0,) * len(names)
+    )
+    inputs = _Listener(unscaled)
+    preparation = Preparation(_sections(config, channels, unscaled), scale=inputs)
+    for stretch in stretches:
+        preparation.reset(0)
+        for values, time in zip(stretch.values.tolist(), stretch.times.tolist(), strict=True):
+            preparation.step(0, values, time)
+    rows = np.array(inputs.rows).reshape(-1, len(unscaled.center))[:, len(of_channels.center) :]
+    fitted = np.flatnonzero(~np.array(has_measure))
+    of_derived = np.array([[0.0] * len(names), [1.0] * len(names)])
+    if len(fitted):
+        found = fit_scaling(kind, rows[:, fitted], [names[index] for index in fitted])
+        of_derived[:, fitted] = found.center, found.scale
+    center, scale = (tuple(numbers) for numbers in of_derived.tolist())
+    return replace(of_channels, center=of_channels.center + center, scale=of_channels.scale + scale)
+
+
+class _Listener(Scale):
+    """Keeps the inputs that come to be scaled: every row that enters a window."""
+
+    def __init__(self, scaling: Scaling) -> None:
+        super().__init__(scaling)
+        self.rows: list[list[float]] = []
+
+    def step(self, values: Columns) -> list[float]:
+        self.rows.append(list(values))
+        return super().step(values)
+
+
 def longest_stream(part: Part, rows: int) -> Stretch:
     """The last readings of the part's longest stretch, at most `rows` of them."""
     longest = max(part.stretches, key=lambda stretch: len(stretch.times))
@@ -176,24 +252,37 @@ def _stretches(
     return tuple(Stretch(moments, readings) for moments, readings in pieces)
 
 
+def _sections(config: Config, channels: Sequence[Channel], scaling: Scaling) -> PreparationSections:
+    return PreparationSections(
+        tuple(channels), config.sampling, config.cleaning, scaling, config.window, config.derived
+    )
+
+
+def _sha256(path: Path) -> str:
+    """Of a file, or of the names and hashes of a folder's CSV files."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
+        return hashlib.sha256("".join(f"{file.name} {_sha256(file)}\n" for file in files).encode()).hexdigest()
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def _windows(
     config: Config, channels: Sequence[Channel], scaling: Scaling, stretches: Sequence[Stretch], stride: int
 ) -> npt.NDArray[np.float32]:
-    """Every `stride`th full window (B, T, C) of each stretch."""
-    preparation = Preparation(
-        PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
-    )
+    """Every `stride`th full window (B, T, F) of each stretch."""
+    preparation = Preparation(_sections(config, channels, scaling))
     found = [preparation.windows_of(stretch.values, stretch.times)[0][::stride] for stretch in stretches]
     return np.concatenate(found)
 
 
-def _check_enough(part: Part, length: int, source: str) -> None:
+def _check_enough(part: Part, readings_needed: int, source: str) -> None:
     """Raise `TrainingError` unless the part has a window, and the calibration part enough of them for a threshold."""
     needed = FEWEST_SCORES if part.name == "calibration" else 1
     if len(part.windows) >= needed:
         return
     what = "one window" if needed == 1 else f"the {needed} windows that a threshold needs"
     raise TrainingError(
-        f"{source}: the {part.name} part: expected at least {length + needed - 1} unbroken rows for {what}, "
+        f"{source}: the {part.name} part: expected at least {readings_needed + needed - 1} unbroken rows for {what}, "
         f"got {part.rows} rows with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
     )

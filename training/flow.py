@@ -20,7 +20,7 @@ from edge_runtime.manifest import Channel, Manifest, Provenance
 from edge_runtime.readings import from_microseconds
 from training.calibrate import Calibration, calibrate
 from training.config import Config, parse_config, read_config
-from training.data import NormalData, Part, longest_stream, prepare_data, read_files
+from training.data import NormalData, Part, describe_channels, longest_stream, prepare_data, read_files
 from training.fit import Fitted, Progress, fit
 from training.replace_directory import check_target
 from training.run_directory import (
@@ -84,7 +84,7 @@ def plan(
     check_target(target, RECORD if force else None)
     earlier = None if from_run is None else read_run(from_run)
     table, sha256 = read_files(config, Path(config_path).parent)
-    channels = config.channels or tuple(Channel(name) for name in table.channels)
+    channels = describe_channels(config, table)
     if earlier is not None:
         _check_continues(earlier, config, channels)
     data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
@@ -105,12 +105,13 @@ def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
     )
     calibration = calibrate(fitted.model, parts["calibration"].windows, config.score, config.threshold)
     record = _record(plan, fitted)
+    manifest = _manifest(plan, record, calibration)
     return write_run(
         plan.out,
         model=fitted.model,
-        manifest=_manifest(plan, record, calibration),
+        manifest=manifest,
         config=plan.config_text,
-        normal=_normal_readings(plan.data, config.window.length),
+        normal=_normal_readings(plan.data, manifest.preparation.readings_needed),
         record=record,
         force=plan.force,
     )
@@ -126,8 +127,16 @@ def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) 
             [(each.name, each.unit) for each in before.channels],
             [(each.name, each.unit) for each in channels],
         ),
+        (
+            "channels that are inputs",
+            [each.name for each in before.channels if each.is_input],
+            [each.name for each in channels if each.is_input],
+        ),
+        ("derived inputs", before.derived, config.derived),
+        ("waveform", before.waveform, config.waveform),
         ("window length", before.window.length, config.window.length),
         ("kind of scaling", before.scaling.kind, config.scaling.kind),
+        ("clip of the scaling", before.scaling.clip, config.scaling.clip),
     ):
         if expected != got:
             raise RunError(f"{earlier.path}: expected the run's own {what} to train on from it, {expected}, got {got}")
@@ -177,6 +186,8 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
         threshold=calibration.threshold,
         alarm=config.alarm,
         calibration=calibration.quantiles,
+        derived=config.derived,
+        waveform=config.waveform,
         provenance=Provenance(
             trained_at=record.trained_at,
             seed=config.seed,

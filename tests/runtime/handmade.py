@@ -154,13 +154,12 @@ def moments(times: np.ndarray) -> np.ndarray:
 def sealed(path: Path, m: Manifest | None = None, model: bytes | None = None, *, golden: bool = True) -> Path:
     """Write a bundle with one numpy variant and, from what it scores itself, golden readings."""
     m = manifest(4, 2) if m is None else m
-    T, C = m.window.length, len(m.channels)
-    model = lstm_model(T, C) if model is None else model
+    model = lstm_model(*m.window_shape) if model is None else model
     m = replace(m, variants=(variant("numpy-float32", "model.npz", "numpy"),))
     expected = None
     if golden:
-        values, times = stream(3 * T, C)
-        verdicts = Detector(m, open_engine("numpy", model, (T, C))).score(values, moments(times))
+        values, times = stream(3 * m.preparation.readings_needed, len(m.channels))
+        verdicts = Detector(m, open_engine("numpy", model, m.window_shape)).score(values, moments(times))
         readings = GoldenReadings(values, times, verdicts.status_codes, {"numpy-float32": verdicts.scores})
         expected = write_golden(readings)
     seal(path, m, {"numpy-float32": model}, expected)
