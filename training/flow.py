@@ -39,7 +39,7 @@ from training.run_directory import (
 MOST_WINDOWS = 4_000
 """Held-out windows kept in a run directory."""
 STREAM_ROWS = 512
-"""Held-out rows kept in a run directory, or four window lengths if that is more."""
+"""Held-out rows kept in a run directory, or four times what the first score needs if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +207,10 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
     )
 
 
-def _normal_readings(data: NormalData, length: int) -> NormalReadings:
+def _normal_readings(data: NormalData, readings_needed: int) -> NormalReadings:
     windows = data.parts["calibration"].windows
     kept = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(np.int64)
-    stream = longest_stream(data.parts["calibration"], max(STREAM_ROWS, 4 * length))
+    stream = longest_stream(data.parts["calibration"], max(STREAM_ROWS, 4 * readings_needed))
     return NormalReadings(windows[kept], stream.values, stream.times)
 
 
