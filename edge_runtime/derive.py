@@ -110,24 +110,24 @@ class _Rolling:
         """
         newest = windows[..., -1]
         away = windows - newest[..., None]
-        reach = np.abs(away).max(axis=-1)
+        reach = np.maximum.reduce(np.abs(away), axis=-1)
         has_spread = reach > 0
         unit = away / np.where(has_spread, reach, 1.0)[..., None]
-        mean = unit.sum(axis=-1) / self._length
+        mean = np.add.reduce(unit, axis=-1) / self._length  # `sum` takes twice as long for one machine
         moments = {"rolling_mean": newest + reach * mean}
         kinds = {kind for kind, _ in self._wanted}
         if kinds == {"rolling_mean"}:
             return moments
         deviation = unit - mean[..., None]
         square = deviation * deviation
-        variance = square.sum(axis=-1) / self._length
+        variance = np.add.reduce(square, axis=-1) / self._length
         spread = np.sqrt(variance)
         moments["rolling_std"] = reach * spread
         by = np.where(has_spread, variance, 1.0)
         if "rolling_skewness" in kinds:
-            moments["rolling_skewness"] = (square * deviation).sum(axis=-1) / self._length / (by * np.sqrt(by))
+            moments["rolling_skewness"] = np.add.reduce(square * deviation, axis=-1) / self._length / (by * np.sqrt(by))
         if "rolling_kurtosis" in kinds:
-            moments["rolling_kurtosis"] = (square * square).sum(axis=-1) / self._length / (by * by) - 3
+            moments["rolling_kurtosis"] = np.add.reduce(square * square, axis=-1) / self._length / (by * by) - 3
         return moments
 
 
@@ -136,10 +136,10 @@ def _time_of_day(time: Any) -> tuple[Any, Any]:
     if isinstance(time, int):
         angle = 2 * math.pi * (time % DAY) / DAY
         return math.sin(angle), math.cos(angle)
-    # numpy's own sine may differ from Python's in the last bit.
-    pairs = [_time_of_day(each) for each in time.tolist()]
-    sines, cosines = np.array(pairs).reshape(-1, 2).T
-    return sines, cosines
+    # numpy's own sine may differ from Python's in the last bit. Readings of many machines mostly come with one time.
+    times, which = np.unique(time, return_inverse=True)
+    sines, cosines = np.array([_time_of_day(each) for each in times.tolist()]).reshape(-1, 2).T
+    return sines[which], cosines[which]
 
 
 def scaling_of_channels(channels: Sequence[Channel], scaling: Scaling) -> Scaling:

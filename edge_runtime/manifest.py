@@ -168,7 +168,9 @@ class Manifest:
     @property
     def preparation(self) -> PreparationSections:
         """The sections that say how readings become windows."""
-        return PreparationSections(self.channels, self.sampling, self.cleaning, self.scaling, self.window, self.derived)
+        return PreparationSections(
+            self.channels, self.sampling, self.cleaning, self.scaling, self.window, derived=self.derived
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:

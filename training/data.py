@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Columns
-from edge_runtime.errors import InputError, TableError, TrainingError
+from edge_runtime.errors import TableError, TrainingError
 from edge_runtime.manifest import Channel, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
-from edge_runtime.scale import Scale, fit_scaling
 from edge_runtime.snapshots import read_snapshots
 from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_table
 from edge_runtime.threshold import FEWEST_SCORES
 from training.config import Config, Data
+from training.inputs import fit_channels, fit_derived
 from training.parquet import read_parquet
 
 PARTS = ("fit", "early_stopping", "calibration")
 """In order of time."""
-
-NOTHING = Scaling("standard", (), ())
-"""The scaling of no input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,9 @@ def prepare_data(
     """
     stretches = dict(zip(PARTS, split(table, config.data), strict=True))
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
-        fitted = fit_inputs(config, channels, stretches["fit"])
+        fit_rows = only_valid(np.concatenate([stretch.values for stretch in stretches["fit"]]), channels)
+        of_channels = fit_channels(config.scaling, channels, fit_rows)
+        fitted = fit_derived(_sections(config, channels, of_channels), stretches["fit"])
     except TrainingError as fault:
         raise TrainingError(f"{table.source}: the fit part: {fault}") from None
     scaling = fitted if scaling is None else scaling
@@ -155,75 +153,6 @@ def only_valid(values: npt.NDArray[np.float64], channels: Sequence[Channel]) -> 
     return np.where((values >= low) & (values <= high), values, np.nan)
 
 
-def describe_channels(config: Config, table: Table) -> tuple[Channel, ...]:
-    """The channels of a table that was read for the configuration. Raises `InputError` if what is said of them does not fit."""
-    if config.waveform is None:
-        channels = config.channels or tuple(Channel(name) for name in table.channels)
-    else:
-        channels = config.waveform.columns
-        said = {channel.name: channel for channel in config.channels or ()}
-        unknown = [name for name in said if name not in table.channels]
-        if unknown:
-            raise InputError(
-                f"{table.source}: expected channels of the waveform ({', '.join(table.channels)}), got {unknown[0]!r}"
-            )
-        channels = tuple(replace(said.get(each.name, each), unit=each.unit) for each in channels)
-    try:
-        _ = PreparationSections(
-            channels, config.sampling, config.cleaning, NOTHING, config.window, config.derived
-        ).input_names
-    except ValueError as fault:
-        raise InputError(f"{table.source}: {fault}") from None
-    return channels
-
-
-def fit_inputs(config: Config, channels: Sequence[Channel], stretches: Sequence[Stretch]) -> Scaling:
-    """Fit the scaling of the model's inputs to normal stretches.
-
-    The channels' is fitted to what was measured within their valid ranges, that of derived inputs to what the device's own
-    preparation derives from each stretch. The time of day keeps its own measure: a few hours of it are not its spread.
-    Raises `TrainingError` as `fit_scaling`.
-    """
-    kind, clip = config.scaling.kind, config.scaling.clip
-    is_input = [channel.is_input for channel in channels]
-    measured = only_valid(np.concatenate([stretch.values for stretch in stretches]), channels)[:, is_input]
-    names = [channel.name for channel in channels if channel.is_input]
-    of_channels = fit_scaling(kind, measured, names, clip) if names else replace(NOTHING, kind=kind, clip=clip)
-    if not config.derived:
-        return of_channels
-    names = [name for each in config.derived for name in each.names]
-    has_measure = [each.kind == "time_of_day" for each in config.derived for _ in each.names]
-    unscaled = replace(
-        of_channels, center=of_channels.center + (0.0,) * len(names), scale=of_channels.scale + (1.0,) * len(names)
-    )
-    inputs = _Listener(unscaled)
-    preparation = Preparation(_sections(config, channels, unscaled), scale=inputs)
-    for stretch in stretches:
-        preparation.reset(0)
-        for values, time in zip(stretch.values.tolist(), stretch.times.tolist(), strict=True):
-            preparation.step(0, values, time)
-    rows = np.array(inputs.rows).reshape(-1, len(unscaled.center))[:, len(of_channels.center) :]
-    fitted = np.flatnonzero(~np.array(has_measure))
-    of_derived = np.array([[0.0] * len(names), [1.0] * len(names)])
-    if len(fitted):
-        found = fit_scaling(kind, rows[:, fitted], [names[index] for index in fitted])
-        of_derived[:, fitted] = found.center, found.scale
-    center, scale = (tuple(numbers) for numbers in of_derived.tolist())
-    return replace(of_channels, center=of_channels.center + center, scale=of_channels.scale + scale)
-
-
-class _Listener(Scale):
-    """Keeps the inputs that come to be scaled: every row that enters a window."""
-
-    def __init__(self, scaling: Scaling) -> None:
-        super().__init__(scaling)
-        self.rows: list[list[float]] = []
-
-    def step(self, values: Columns) -> list[float]:
-        self.rows.append(list(values))
-        return super().step(values)
-
-
 def longest_stream(part: Part, rows: int) -> Stretch:
     """The last readings of the part's longest stretch, at most `rows` of them."""
     longest = max(part.stretches, key=lambda stretch: len(stretch.times))
@@ -254,7 +183,7 @@ def _stretches(
 
 def _sections(config: Config, channels: Sequence[Channel], scaling: Scaling) -> PreparationSections:
     return PreparationSections(
-        tuple(channels), config.sampling, config.cleaning, scaling, config.window, config.derived
+        tuple(channels), config.sampling, config.cleaning, scaling, config.window, derived=config.derived
     )
 
 

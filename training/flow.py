@@ -20,8 +20,9 @@ from edge_runtime.manifest import Channel, Manifest, Provenance
 from edge_runtime.readings import from_microseconds
 from training.calibrate import Calibration, calibrate
 from training.config import Config, parse_config, read_config
-from training.data import NormalData, Part, describe_channels, longest_stream, prepare_data, read_files
+from training.data import NormalData, Part, longest_stream, prepare_data, read_files
 from training.fit import Fitted, Progress, fit
+from training.inputs import describe_channels
 from training.replace_directory import check_target
 from training.run_directory import (
     FORMAT,

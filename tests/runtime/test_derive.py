@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import get_args, get_type_hints
 
 import handmade
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from oracle import derived_inputs, moment
 
 from edge_runtime.derive import Derive, scaling_of_channels
+from edge_runtime.detector import Detector
+from edge_runtime.engines import open_engine
 from edge_runtime.manifest import Channel, Derived, Manifest, Scaling
+from edge_runtime.readings import Reading
 
 KINDS = get_args(get_type_hints(Derived)["kind"])
 ROLLING = [kind for kind in KINDS if kind.startswith("rolling_")]
@@ -135,6 +139,28 @@ def test_after_a_restart_nothing_is_left(kind: str) -> None:
         one, other = (each.step(0, values[row].tolist(), int(times[row])) for each in (used, fresh))
         assert one[1] == other[1]
         assert one == other or not one[1]
+
+
+def test_three_ways_in_give_the_same_scores() -> None:
+    """A table, a stream and many machines, at batch 1 to the last bit, with all kinds, a clip, holes and gaps."""
+    derived = tuple(each for kind in KINDS for each in of_kind(kind))
+    channels = (Channel("c0"), Channel("c1", is_input=False))
+    plain = handmade.manifest(4, 2, channels=channels, derived=derived)
+    m = replace(plain, scaling=replace(plain.scaling, clip=1.5))
+    model = handmade.lstm_model(*m.window_shape)
+    table, stream, many = (
+        Detector(m, open_engine("numpy", model, m.window_shape), machines=machines, batch=1) for machines in (1, 1, 3)
+    )
+    values, times = handmade.stream(60, 2)
+    values[20, 0] = values[30:34, 1] = np.nan
+    times[45:] += 10 * handmade.SECOND
+    moments = handmade.moments(times)
+    expected = list(table.score(values, moments))
+    assert {verdict.status for verdict in expected} == {"scored", "warming_up", "gap"}
+    for row, verdict in enumerate(expected):
+        assert stream.update(Reading(moments[row], values[row].tolist())) == verdict
+        together = many.update_many([2, 0, 1], np.stack([values[row]] * 3), moments[row])
+        assert [each._replace(machine=None) for each in together] == [verdict] * 3
 
 
 def test_names_and_warm_up() -> None:

@@ -27,7 +27,8 @@ from edge_runtime.manifest import (
 )
 from edge_runtime.tables import Table
 from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, ScalingRule, Shares, load_config
-from training.data import PARTS, describe_channels, longest_stream, prepare_data, read_files
+from training.data import PARTS, longest_stream, prepare_data, read_files
+from training.inputs import describe_channels
 
 MINUTE = 60_000_000
 START = datetime(2024, 1, 1, tzinfo=UTC)
