@@ -25,6 +25,7 @@ from edge_runtime.readings import (
     LATEST,
     SCORED,
     SENSOR_FAULT,
+    Moment,
     Reading,
     Verdict,
     Verdicts,
@@ -37,6 +38,7 @@ from edge_runtime.smooth import Smooth, smooth_table
 
 if TYPE_CHECKING:
     from edge_runtime.adapt import Adaptive
+    from edge_runtime.features import Features
 
 CHUNK = 256
 """Windows of a table that are scored together; it bounds the memory a long table takes."""
@@ -110,6 +112,11 @@ class Detector:
         self._scorer = Scorer(manifest.score, manifest.output_shape)
         self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
+        self._features: Features | None = None
+        if manifest.waveform is not None:
+            from edge_runtime.features import Features  # at start only where there are waveforms
+
+            self._features = Features(manifest.waveform)
 
     def _new_state(self, machines: int) -> tuple[Preparation, Alarm]:
         m = self.manifest
@@ -146,6 +153,20 @@ class Detector:
         threshold = self._adaptive.step(machine, score)
         alarm = int(self._alarm.step(machine, score, time, threshold))
         return build_verdict(time, label, status, score, threshold, alarm, self._names, contributions)
+
+    def update_snapshot(
+        self, time: Moment, samples: npt.ArrayLike, machine: int = 0, *, sample_rate_hz: float | None = None
+    ) -> Verdict:
+        """Take one snapshot of raw samples (N, C) and answer its features as `update` does.
+
+        `samples` are in the units of the manifest's waveform; `sample_rate_hz` is compared with its own where it is given.
+        Raises `ReadingError` for samples of another shape or rate, and if the detector knows no waveform.
+        """
+        if self._features is None:
+            raise ReadingError(
+                f"expected readings of {', '.join(self._channels)}, got a snapshot: it knows no waveform"
+            )
+        return self.update(Reading(time, self._features.step(samples, sample_rate_hz).tolist(), machine))
 
     def update_many(self, ids: npt.ArrayLike, values: npt.ArrayLike, times: Any) -> Verdicts:
         """Take one reading each of B machines and answer them in the order given.

@@ -12,6 +12,7 @@ from edge_runtime.manifest_decision import AlarmPolicy, Score
 from edge_runtime.manifest_preparation import (
     Channel,
     Cleaning,
+    Derived,
     Grid,
     Operating,
     PreparationSections,
@@ -31,6 +32,7 @@ from edge_runtime.manifest_threshold import (
     TailThreshold,
     Threshold,
 )
+from edge_runtime.manifest_waveform import Waveform
 
 __all__ = [
     "FORMAT",
@@ -38,6 +40,7 @@ __all__ = [
     "BudgetThreshold",
     "Channel",
     "Cleaning",
+    "Derived",
     "FalseAlarms",
     "Golden",
     "Grid",
@@ -58,6 +61,7 @@ __all__ = [
     "TailThreshold",
     "Threshold",
     "Variant",
+    "Waveform",
     "Window",
 ]
 
@@ -163,6 +167,10 @@ class Manifest:
     """None: the machine is always in the state the model knows."""
     sensors: Sensors | None = None
     """None: a silent sensor is a `gap`, as in the first bundles."""
+    derived: tuple[Derived, ...] = ()
+    """What the model is given beside the channels."""
+    waveform: Waveform | None = None
+    """How a snapshot of raw samples becomes a reading; its features are the channels."""
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
 
@@ -170,6 +178,8 @@ class Manifest:
         names = [channel.name for channel in self.channels]
         if not names or len(set(names)) != len(names) or self.time_column in names:
             raise ValueError(f"expected one or more channels with different names, got {names}")
+        if self.waveform is not None and names != [channel.name for channel in self.waveform.columns]:
+            raise ValueError(f"expected the waveform's features as channels, got {names}")
         files = [variant.file for variant in self.variants] + ([] if self.golden is None else [self.golden.file])
         variants = [variant.name for variant in self.variants]
         if len(set(files)) != len(files) or len(set(variants)) != len(variants):
@@ -208,6 +218,7 @@ class Manifest:
             self.window,
             operating=self.operating,
             sensors=self.sensors,
+            derived=self.derived,
         )
 
     @property

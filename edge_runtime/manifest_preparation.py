@@ -28,6 +28,8 @@ class Channel:
     """The greatest value the sensor can say: at it, or above, the sensor is saturated (in the channel's unit)."""
     saturated_after: int = 3
     """This many readings in a row at a rail are a `sensor_fault`."""
+    is_input: bool = True
+    """Whether the model is given the channel itself; false: only what is derived from it."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -155,17 +157,57 @@ class Operating:
 
 
 @dataclass(frozen=True)
+class Derived:
+    """Inputs of the model that are calculated from the readings so far; see `derive.py`."""
+
+    kind: Literal[
+        "difference", "rate", "rolling_mean", "rolling_std", "rolling_skewness", "rolling_kurtosis", "time_of_day"
+    ]
+    """`difference` from the last reading, and the same a second (`rate`); moments of the last `length` readings
+    (`rolling_...`); sine and cosine of the UTC `time_of_day`."""
+    channel: str | None = None
+    """What it is derived from; none for `time_of_day`."""
+    length: int | None = None
+    """Readings in a `rolling_...` moment, the newest included; none for the other kinds."""
+
+    def __post_init__(self) -> None:
+        if (self.channel is None) != (self.kind == "time_of_day"):
+            expected = "no channel" if self.channel is not None else "a channel"
+            raise ValueError(f"expected {expected} for {self.kind}, got {self.channel!r}")
+        if not self.kind.startswith("rolling_"):
+            if self.length is not None:
+                raise ValueError(f"expected no length for {self.kind}, got {self.length}")
+        elif self.length is None or not 2 <= self.length <= 100_000:
+            raise ValueError(f"expected a length from 2 to 100000 for {self.kind}, got {self.length}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its inputs are called."""
+        if self.channel is None:
+            return f"{self.kind}.sin", f"{self.kind}.cos"
+        return (f"{self.channel}.{self.kind}{'' if self.length is None else f'_{self.length}'}",)
+
+    @property
+    def warm_up(self) -> int:
+        """How many readings pass before its first value."""
+        return 0 if self.channel is None else (self.length or 2) - 1
+
+
+@dataclass(frozen=True)
 class Scaling:
-    """The fitted scaling: `(value - center) / scale` for each channel."""
+    """The fitted scaling: `(value - center) / scale` for each input of the model."""
 
     kind: Literal["standard", "min_max", "robust"]
     """How it was fitted; see `scale.py`."""
     center: tuple[float, ...]
-    """One number a channel, in the channel's unit."""
+    """One number an input, in its unit."""
     scale: tuple[float, ...]
-    """One positive number a channel, in the channel's unit."""
+    """One positive number an input, in its unit."""
+    clip: float | None = None
+    """Scaled values are limited to this size, above zero; None leaves them as they are."""
 
     def __post_init__(self) -> None:
+        check_clip(self.clip)
         if any(not scale > 0 for scale in self.scale):
             raise ValueError(f"expected scales above zero, got {list(self.scale)}")
 
@@ -194,8 +236,31 @@ class PreparationSections(NamedTuple):
     window: Window
     operating: Operating | None = None
     sensors: Sensors | None = None
+    derived: tuple[Derived, ...] = ()
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The names of the model's inputs, F of them, in order."""
-        return tuple(channel.name for channel in self.channels)
+        """The names of the model's inputs, F of them, in order: the channels it is given, then what is derived.
+
+        Raises `ValueError` if there is none, two have one name, or one is derived from no channel.
+        """
+        channels = [channel.name for channel in self.channels]
+        for each in self.derived:
+            if each.channel is not None and each.channel not in channels:
+                raise ValueError(f"expected {each.kind} of one of the channels {channels}, got {each.channel!r}")
+        kept = [channel.name for channel in self.channels if channel.is_input]
+        names = (*kept, *(name for each in self.derived for name in each.names))
+        if not names or len({*names, *channels}) != len(names) + len(channels) - len(kept):
+            raise ValueError(f"expected one or more inputs of the model with different names, got {list(names)}")
+        return names
+
+    @property
+    def readings_needed(self) -> int:
+        """How many readings in a row it takes until the first is scored: T, and those that pass before a derived value."""
+        return self.window.length + max((each.warm_up for each in self.derived), default=0)
+
+
+def check_clip(clip: float | None) -> None:
+    """Raise `ValueError` unless scaled values can be limited to `clip`."""
+    if clip is not None and not clip > 0:
+        raise ValueError(f"expected a clip above 0, got {clip:g}")

@@ -1,20 +1,22 @@
-"""Readings in, windows out: clean, scale and window as one object, the same in training and on the device."""
+"""Readings in, windows out: clean, derive, scale and window as one object, the same in training and on the device."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Clean, Columns, Machines, choose, holds_anywhere
+from edge_runtime.clean import LARGEST_SCALED, Clean, Columns, Machines, choose, holds_anywhere
 from edge_runtime.manifest import PreparationSections
 from edge_runtime.readings import COLLECTING, GAP, OFF, SCORED, SENSOR_FAULT, WARMING_UP
 from edge_runtime.scale import Scale
 from edge_runtime.window import Windows
 
 if TYPE_CHECKING:
+    from edge_runtime.derive import Derive
     from edge_runtime.grid import GridRows
     from edge_runtime.operating import OperatingState
     from edge_runtime.sensors import SensorFaults
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
 class Preparation:
     """Turns readings of M machines into windows. Causal: a window holds only what had arrived."""
 
-    def __init__(self, sections: PreparationSections, machines: int = 1) -> None:
+    def __init__(self, sections: PreparationSections, machines: int = 1, scale: Scale | None = None) -> None:
+        """`scale` stands in for the sections' own; training listens there to the inputs that a scaling is fitted to."""
         s = sections
         self._grid: GridRows | None = None
         self._operating: OperatingState | None = None
         self._sensors: SensorFaults | None = None
+        self._derive: Derive | None = None
+        of_channels, scaling = s.scaling, s.scaling
         # Imported where they are asked for: the others start without them.
         if s.sampling.grid is not None:
             from edge_runtime.grid import GridRows
@@ -42,10 +47,17 @@ class Preparation:
             from edge_runtime.sensors import SensorFaults
 
             self._sensors = SensorFaults(s.channels, machines)
+        if s.derived or not all(channel.is_input for channel in s.channels):
+            from edge_runtime.derive import Derive, scaling_of_channels
+
+            self._derive = Derive(s.channels, s.derived, machines)
+            of_channels = scaling_of_channels(s.channels, scaling)
+            if scaling.clip is None:  # cleaning keeps the channels within this, but not what is derived from them
+                scaling = replace(scaling, clip=LARGEST_SCALED)
         self._judges = self._operating is not None or self._sensors is not None
         self._tells_silent = s.sensors is not None and s.sensors.silent
-        self._clean = Clean(s.channels, s.sampling, s.cleaning, s.scaling, machines, s.sensors)
-        self._scale = Scale(s.scaling)
+        self._clean = Clean(s.channels, s.sampling, s.cleaning, of_channels, machines, s.sensors)
+        self._scale = scale or Scale(scaling)
         self._windows = Windows(machines, s.window.length, len(s.input_names))
 
     def reset(self, machine: int | slice) -> None:
@@ -58,13 +70,15 @@ class Preparation:
         if self._sensors is not None:
             self._sensors.reset(machine)
         self._windows.restart(machine)
+        if self._derive is not None:
+            self._derive.restart(machine)
 
     def step(
         self, machine: int, values: Sequence[float], time: int
     ) -> tuple[int, bool, npt.NDArray[np.float32] | None]:
         """Take one reading of one machine: C `values` in the channels' units, `time` in microseconds.
 
-        Returns its status, whether the window restarted, and the window (T, C) float32 that ends with it if the status is
+        Returns its status, whether the window restarted, and the window (T, F) float32 that ends with it if the status is
         `SCORED`, else None. The window is a view: use it before the machine's next reading.
         """
         if self._grid is None:
@@ -89,8 +103,14 @@ class Preparation:
             status, restarts, is_complete = self._judge(machine, values, time, status, restarts, is_complete)
         if restarts:
             self._windows.restart(machine)
+            if self._derive is not None:
+                self._derive.restart(machine)
         if not is_complete:
             return int(status), bool(restarts), None
+        if self._derive is not None:
+            filled, is_ready = self._derive.step(machine, filled, time)
+            if not is_ready:
+                return WARMING_UP if status == SCORED else int(status), bool(restarts), None
         window, is_full = self._windows.push(machine, self._scale.step(filled))
         if status != SCORED:
             return int(status), bool(restarts), None
@@ -101,7 +121,7 @@ class Preparation:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
         """Take one reading of each of B different machines: `values` (B, C), `times` (B,) in microseconds.
 
-        Returns the status (B,), whether the window restarted (B,), and the windows (D, T, C) float32 of the D readings whose
+        Returns the status (B,), whether the window restarted (B,), and the windows (D, T, F) float32 of the D readings whose
         status is `SCORED`, in their order.
         """
         if self._grid is None:
@@ -129,15 +149,22 @@ class Preparation:
         filled, status, restarts, is_complete = self._clean.step(machines, columns, times)
         if self._judges:
             status, restarts, is_complete = self._judge(machines, columns, times, status, restarts, is_complete)
-        if np.ndim(status) == 0:  # nothing wrong with any of them
+        if np.ndim(status) == 0 and self._derive is None:  # nothing wrong with any of them
             windows, is_full = self._windows.push(machines, self._scale.step(filled))
             statuses = np.where(is_full, SCORED, WARMING_UP)
             return statuses, np.zeros(len(machines), np.bool_), windows if np.all(is_full) else windows[is_full]
-        statuses, restarted, complete = np.asarray(status), np.asarray(restarts), np.asarray(is_complete)
-        self._windows.restart(machines[restarted])
-        windows, is_full = self._windows.push(
-            machines[complete], self._scale.step([column[complete] for column in filled])
+        statuses, restarted, complete = (
+            np.array(np.broadcast_to(each, machines.shape)) for each in (status, restarts, is_complete)
         )
+        self._windows.restart(machines[restarted])
+        columns = [column[complete] for column in filled]
+        if self._derive is not None:
+            self._derive.restart(machines[restarted])
+            columns, is_ready = self._derive.step(machines[complete], columns, times[complete])
+            columns = [column[is_ready] for column in columns]
+            complete[complete] = is_ready
+            statuses[~complete & (statuses == SCORED)] = WARMING_UP
+        windows, is_full = self._windows.push(machines[complete], self._scale.step(columns))
         pushed = statuses[complete]
         statuses[complete] = np.where((pushed == SCORED) & ~np.asarray(is_full), WARMING_UP, pushed)
         return statuses, restarted, windows[statuses[complete] == SCORED]
@@ -175,7 +202,7 @@ class Preparation:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Every full window of a table: `values` (N, C), `times` (N,) in microseconds.
 
-        Starts fresh, with machine 0. Returns the windows (B, T, C) float32, the row each ends with (B,), and whether it is the
+        Starts fresh, with machine 0. Returns the windows (B, T, F) float32, the row each ends with (B,), and whether it is the
         first since the window restarted (B,).
         """
         self.reset(0)

@@ -7,6 +7,7 @@ names. An empty cell, `nan`, `NA` or null is a missing value.
 
 from __future__ import annotations
 
+import os
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -103,6 +104,11 @@ def column_names(path: str | PathLike[str]) -> tuple[str, ...]:
         raise TableError(f"{path}: cannot be read: {fault.strerror}") from None
     except (csv.Error, ValueError, RecursionError):  # reading the table says what is wrong with it
         return ()
+
+
+def holds_snapshots(path: str | PathLike[str]) -> bool:
+    """Whether the path leads, by its form, to raw snapshots, which `snapshots.py` reads, and not to a table."""
+    return os.fspath(path).endswith(".npz") or os.path.isdir(path)
 
 
 def check_not_all_missing(table: Table) -> None:

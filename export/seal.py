@@ -155,8 +155,9 @@ def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.i
     """
     sampling, operating = run.manifest.sampling, run.manifest.operating
     settling = 0 if operating is None else math.ceil(operating.settle_s / sampling.period_s)
-    length = run.manifest.window.length + settling
-    rows = 4 * run.manifest.window.length + 16 + 2 * settling
+    needed = run.manifest.preparation.readings_needed
+    length = needed + settling
+    rows = 4 * needed + 16 + 2 * settling
     values = np.resize(_held(run.stream_values), (rows, len(run.manifest.channels)))
     times = run.stream_times[0] + round(sampling.period_s * 1e6) * np.arange(rows)
     spread = values.std(axis=0)

@@ -1,6 +1,6 @@
 """From files of normal readings to the windows of three parts: fit, early stopping, calibration.
 
-read and join -> cut to the wanted times -> leave out intervals -> split by rows, in order of time -> clean, scale and window
+read and join -> cut to the wanted times -> leave out intervals -> split by rows, in order of time -> clean, derive, scale and window
 each unbroken stretch with the device's own `Preparation`. No window reaches across a split or an interval left out.
 """
 
@@ -19,10 +19,12 @@ from edge_runtime.errors import TableError, TrainingError
 from edge_runtime.manifest import Channel, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
-from edge_runtime.scale import fit_scaling
-from edge_runtime.tables import Table, check_not_all_missing, read_table
+from edge_runtime.snapshots import read_snapshots
+from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_table
+from edge_runtime.threshold_rules import ThresholdRule
 from training.config import Config, Data
 from training.families import is_closed_form
+from training.inputs import fit_channels, fit_derived
 from training.parquet import read_parquet
 from training.usable import check_in_state, interpolated, usable_values, with_stuck_limits
 
@@ -48,7 +50,7 @@ class Part:
     """One of `PARTS`."""
     stretches: tuple[Stretch, ...]
     windows: npt.NDArray[np.float32]
-    """(B, T, C) cleaned and scaled, in order of time."""
+    """(B, T, F) prepared, in order of time."""
     begins: npt.NDArray[np.bool_]
     """(B,): nothing unbroken leads from the window before to this one, as after a gap; scores are smoothed from here on."""
     in_state: tuple[Stretch, ...] | None = None
@@ -104,12 +106,13 @@ def prepare_data(
             rows = np.concatenate([stretch.values for stretch in stretches[name]])
             source = f"{table.source}: the {name} part"
             check_in_state(config.operating, source, table.channels, rows, np.concatenate(in_state[name]))
-    fit_rows = np.concatenate(usable["fit"])
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
-        fitted = fit_scaling(config.scaling.kind, fit_rows, table.channels)
+        of_channels = fit_channels(config.scaling, channels, np.concatenate(usable["fit"]))
+        sections = _fitted(sections, usable["fit"])
+        fitted = fit_derived(sections._replace(scaling=of_channels), learned["fit"])
     except TrainingError as fault:
         raise TrainingError(f"{table.source}: the fit part: {fault}") from None
-    sections = _fitted(sections._replace(scaling=fitted if scaling is None else scaling), usable["fit"])
+    sections = sections._replace(scaling=fitted if scaling is None else scaling)
     strides = {name: config.fit.stride if name == "fit" and len(names) > 1 else 1 for name in names}
     parts = {
         name: Part(
@@ -121,8 +124,8 @@ def prepare_data(
         for name in names
     }
     for part in parts.values():
-        gives_threshold = part.name == names[-1]
-        _check_enough(part, config, table.source, gives_threshold)
+        rule = config.threshold if part.name == names[-1] else None
+        _check_enough(part, sections.readings_needed, rule, table.source)
     return NormalData(sections.scaling, parts, sections)
 
 
@@ -134,18 +137,21 @@ def read_files(config: Config, folder: Path) -> tuple[Table, dict[str, str]]:
     Without configured channels the first file's columns are the channels, and the other files must have the same. Raises
     `TableError`, also for a file that does not begin after the one before it ends.
     """
-    names = None if config.channels is None else tuple(channel.name for channel in config.channels)
+    channels = config.channels if config.waveform is None else config.waveform.columns
+    names = None if channels is None else tuple(channel.name for channel in channels)
     ignore_extra = names is not None
     tables: list[Table] = []
     sha256 = {}
     for file in config.data.files:
         path = folder / file
-        read = read_parquet if path.suffix == ".parquet" else read_table
-        table = read(path, config.data.time_column, names, ignore_extra=ignore_extra)
+        if holds_snapshots(path):
+            table = read_snapshots(path, config.waveform)
+        else:
+            read = read_parquet if path.suffix == ".parquet" else read_table
+            table = read(path, config.data.time_column, names, ignore_extra=ignore_extra)
         names = table.channels
         tables.append(table)
-        with path.open("rb") as opened:
-            sha256[file] = hashlib.file_digest(opened, "sha256").hexdigest()
+        sha256[file] = _sha256(path)
     return _join(tables), sha256
 
 
@@ -206,6 +212,15 @@ def _stretches(
     return tuple(Stretch(moments, readings) for moments, readings in pieces)
 
 
+def _sha256(path: Path) -> str:
+    """Of a file, or of the names and hashes of a folder's CSV files."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
+        return hashlib.sha256("".join(f"{file.name} {_sha256(file)}\n" for file in files).encode()).hexdigest()
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def _sections(config: Config, table: Table, channels: Sequence[Channel]) -> PreparationSections:
     """How the readings are to be prepared, with a scaling that changes nothing until one is fitted."""
     as_is = Scaling("standard", (0.0,) * len(channels), (1.0,) * len(channels))
@@ -222,6 +237,7 @@ def _sections(config: Config, table: Table, channels: Sequence[Channel]) -> Prep
         config.window,
         operating=config.operating,
         sensors=config.sensors,
+        derived=config.derived,
     )
 
 
@@ -257,7 +273,7 @@ def _in_state(stretches: Sequence[Stretch], in_state: Sequence[npt.NDArray[np.bo
 def _windows(
     sections: PreparationSections, stretches: Sequence[Stretch], stride: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Every `stride`th full window (B, T, C) of each stretch, and whether the window restarted since the one before (B,)."""
+    """Every `stride`th full window (B, T, F) of each stretch, and whether the window restarted since the one before (B,)."""
     preparation = Preparation(sections)
     windows, begins = [], []
     for stretch in stretches:
@@ -267,15 +283,14 @@ def _windows(
     return np.concatenate(windows), np.concatenate(begins)
 
 
-def _check_enough(part: Part, config: Config, source: str, gives_threshold: bool) -> None:
+def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, source: str) -> None:
     """Raise `TrainingError` unless the part has a window, and enough of them for the threshold's rule if it comes from here."""
-    length, rule = config.window.length, config.threshold
-    needed = rule.fewest_scores if gives_threshold else 1
+    needed = 1 if rule is None else rule.fewest_scores
     if len(part.windows) >= needed:
         return
-    what = "one window" if needed == 1 else f"the {needed} windows that a threshold of the kind {rule.kind} needs"
+    what = "one window" if rule is None else f"the {needed} windows that a threshold of the kind {rule.kind} needs"
     off = f", {part.rows_off} of them off," if part.rows_off else ""
     raise TrainingError(
-        f"{source}: the {part.name} part: expected at least {length + needed - 1} unbroken rows for {what}, "
+        f"{source}: the {part.name} part: expected at least {readings_needed + needed - 1} unbroken rows for {what}, "
         f"got {part.rows} rows{off} with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
     )

@@ -25,6 +25,7 @@ from training.data import NormalData, Part, longest_stream, prepare_data, read_f
 from training.extra import require_extra
 from training.families import LinearAutoencoder
 from training.fit import Fitted, Progress, fit
+from training.inputs import describe_channels
 from training.labelled import EvaluationTable, leave_out_training, read_evaluation_table
 from training.models import estimates
 from training.replace_directory import check_target
@@ -45,7 +46,7 @@ from training.run_directory import (
 MOST_WINDOWS = 4_000
 """Held-out windows kept in a run directory."""
 STREAM_ROWS = 512
-"""Held-out rows kept in a run directory, or four window lengths if that is more."""
+"""Held-out rows kept in a run directory, or four times what the first score needs if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def plan(
     check_target(target, RECORD if force else None)
     earlier = None if from_run is None else read_run(from_run)
     table, sha256 = read_files(config, Path(config_path).parent)
-    channels = config.channels or tuple(Channel(name) for name in table.channels)
+    channels = describe_channels(config, table)
     if earlier is not None:
         _check_continues(earlier, config, channels)
     data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
@@ -120,7 +121,7 @@ def carry_out(plan: Plan, progress: Progress | None = None) -> Run:
         model=fitted.model,
         manifest=manifest,
         config=plan.config_text,
-        normal=_normal_readings(plan.data, config.window.length),
+        normal=_normal_readings(plan.data),
         record=record,
         report=report,
         force=plan.force,
@@ -177,8 +178,16 @@ def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) 
             [(each.name, each.unit) for each in before.channels],
             [(each.name, each.unit) for each in channels],
         ),
+        (
+            "channels that are inputs",
+            [each.name for each in before.channels if each.is_input],
+            [each.name for each in channels if each.is_input],
+        ),
+        ("derived inputs", before.derived, config.derived),
+        ("waveform", before.waveform, config.waveform),
         ("window length", before.window.length, config.window.length),
         ("kind of scaling", before.scaling.kind, config.scaling.kind),
+        ("clip of the scaling", before.scaling.clip, config.scaling.clip),
     ):
         if expected != got:
             raise RunError(f"{earlier.path}: expected the run's own {what} to train on from it, {expected}, got {got}")
@@ -230,6 +239,8 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
         threshold=calibration.threshold,
         alarm=config.alarm,
         calibration=calibration.quantiles,
+        derived=config.derived,
+        waveform=config.waveform,
         provenance=Provenance(
             trained_at=record.trained_at,
             seed=config.seed,
@@ -250,10 +261,10 @@ def _manifest(plan: Plan, record: Record, calibration: Calibration) -> Manifest:
     )
 
 
-def _normal_readings(data: NormalData, length: int) -> NormalReadings:
+def _normal_readings(data: NormalData) -> NormalReadings:
     windows = data.last.windows
     kept = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(np.int64)
-    stream = longest_stream(data.last, max(STREAM_ROWS, 4 * length))
+    stream = longest_stream(data.last, max(STREAM_ROWS, 4 * data.sections.readings_needed))
     return NormalReadings(windows[kept], stream.values, stream.times)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
-from edge_runtime.manifest import Channel, Cleaning, Grid, Manifest, Operating, Variant
+from edge_runtime.manifest import Channel, Cleaning, Grid, Manifest, Operating, Variant, Waveform
 from edge_runtime.schema import encode
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
 
@@ -44,7 +44,8 @@ def describe(m: Manifest) -> list[str]:
         ("missing values", f"{_filled(m.cleaning)} for {m.cleaning.hold_limit} readings"),
         ("silent sensors", "a gap" if m.sensors is None or not m.sensors.silent else "a fault"),
         ("operating state", _operating(m.operating)),
-        ("scaling", m.scaling.kind),
+        *([("waveform", _waveform(m.waveform))] if m.waveform else []),
+        ("scaling", m.scaling.kind + (f", clipped at {m.scaling.clip:g}" if m.scaling.clip else "")),
         ("window", f"{m.window.length} readings"),
         ("score", f"{m.score.kind} over {last} steps"),
         ("threshold", threshold_text(m.threshold)),
@@ -59,6 +60,8 @@ def describe(m: Manifest) -> list[str]:
     width = max(len(label) for label, _ in rows)
     lines = [f"{label:{width}}  {text}" for label, text in rows]
     lines += ["", "channels", *(f"  {_channel(channel)}" for channel in m.channels)]
+    if m.derived:
+        lines += ["", "derived", *(f"  {name}" for each in m.derived for name in each.names)]
     lines += ["", "variants", *(line for variant in m.variants for line in _variant(variant))]
     return lines
 
@@ -92,8 +95,16 @@ def _channel(channel: Channel) -> str:
         "" if channel.max_rate is None else f"at most {channel.max_rate:g} a second",
         "" if channel.stuck_after is None else f"stuck after {channel.stuck_after} readings",
         f"saturated after {channel.saturated_after} readings at {rails}" if rails else "",
+        "" if channel.is_input else "not given to the model",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _waveform(waveform: Waveform) -> str:
+    return (
+        f"snapshots of {waveform.length} samples at {waveform.sample_rate_hz:g} Hz of {', '.join(waveform.channels)}, "
+        f"{waveform.window} window"
+    )
 
 
 def _variant(variant: Variant) -> list[str]:

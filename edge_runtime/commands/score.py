@@ -13,7 +13,7 @@ from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError, TableError
 from edge_runtime.manifest import Threshold
 from edge_runtime.readings import STATUSES, Alert, Verdict
-from edge_runtime.tables import Table, check_not_all_missing, read_stream, read_table
+from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_stream, read_table
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
 
 
@@ -43,7 +43,11 @@ def _parser() -> argparse.ArgumentParser:
         "tail -f readings.csv | anomalite score pump.anomalite - --json",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="a file NAME.anomalite")
-    parser.add_argument("data", metavar="DATA", help="CSV or JSON lines; - reads standard input, line by line")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="CSV or JSON lines; raw snapshots: npz or a folder of CSV files; - reads standard input, line by line",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--engine", metavar="NAME", default="auto", help=f"auto, {', '.join(ENGINES)}")
     parser.add_argument("--variant", metavar="NAME", help="one of the bundle's variants (see anomalite inspect)")
@@ -55,11 +59,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score_file(detector: Detector, path: str, ignore_extra: bool, plot: str | None) -> Iterable[Verdict]:
     manifest = detector.manifest
-    has_grid = manifest.sampling.grid is not None  # and with it a policy for late and repeated times
-    table = read_table(
-        path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra, any_order=has_grid
-    )
-    _check_scorable(table, manifest.window.length)
+    if holds_snapshots(path):
+        from edge_runtime.snapshots import read_snapshots
+
+        table = read_snapshots(path, manifest.waveform)
+    else:
+        has_grid = manifest.sampling.grid is not None  # and with it a policy for late and repeated times
+        table = read_table(
+            path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra, any_order=has_grid
+        )
+    _check_scorable(table, manifest.preparation.readings_needed)
     verdicts = detector.score(table.values, table.datetimes)
     if plot:
         from edge_runtime.plot import plot_verdicts

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from oracle_threshold import Level
@@ -17,6 +19,8 @@ from edge_runtime.manifest import Manifest
 Window = list[list[float]]
 FARTHEST = 1e12
 """A value further than this many scales from its center cannot be calculated with, and is out of range."""
+LARGEST = 1e50
+"""The same for a channel that the model is not given, which has no scale."""
 
 
 class Answer(NamedTuple):
@@ -34,7 +38,9 @@ def answers(
     m: Manifest, reconstruct: Callable[[Window], Window], times: Sequence[int], rows: Sequence[Sequence[float]]
 ) -> list[Answer]:
     """Every reading of one machine, answered in order."""
-    T, C = m.window.length, len(m.channels)
+    T, C, F = m.window.length, len(m.channels), len(m.scaling.center)
+    kept = [c for c in range(C) if m.channels[c].is_input]
+    past: list[tuple[int, list[float]]] = []  # time and channels of what entered the window, or would have
     given: list[Answer] = []
     last_time: int | None = None
     held: list[float | None] = [None] * C
@@ -55,7 +61,9 @@ def answers(
 
     is_first_row = True  # of those that a reading completes
     has_restarted = False  # with one of them
-    for moment, time, row, is_last in as_they_come(times, rows) if m.sampling.grid is None else on_grid(m, times, rows):
+    for arrived, time, row, is_last in (
+        as_they_come(times, rows) if m.sampling.grid is None else on_grid(m, times, rows)
+    ):
         if row is None or (last_time is not None and time <= last_time):
             status = "collecting" if row is None and time is not None else "gap"
             given.append(Answer(status, None, None, None, "active" if is_active else "quiet"))
@@ -77,7 +85,11 @@ def answers(
                 not math.isnan(value)
                 and (channel.low is None or value >= channel.low)
                 and (channel.high is None or value <= channel.high)
-                and abs(value - m.scaling.center[c]) <= FARTHEST * m.scaling.scale[c]
+                and (
+                    abs(value - m.scaling.center[kept.index(c)]) <= FARTHEST * m.scaling.scale[kept.index(c)]
+                    if c in kept
+                    else abs(value) <= LARGEST
+                )
             )
             if is_good and channel.max_rate is not None and before is not None:
                 is_good = abs(value - before) <= channel.max_rate / 1e6 * (time - good_at[c])
@@ -126,13 +138,18 @@ def answers(
             if at_rail_for[c] >= channel.saturated_after:
                 faults.add(c)
 
-        # Scale, window.
+        # Derive, scale, window.
         if is_after_gap or is_broken or is_off or is_unknown or faults:
-            window, recent, calm, smoothed = [], [], 0, None
+            past, window, recent, calm, smoothed = [], [], [], 0, None
             has_restarted = True
         if not is_broken and not is_off and not is_unknown and not faults:
-            window.append([(filled[c] - m.scaling.center[c]) / m.scaling.scale[c] for c in range(C)])
-            window = window[-T:]
+            past.append((time, list(filled)))
+            if len(past) > max((each.warm_up for each in m.derived), default=0):
+                inputs = [filled[c] for c in kept] + derived_inputs(m, past)
+                scaled = [(inputs[f] - m.scaling.center[f]) / m.scaling.scale[f] for f in range(F)]
+                largest = FARTHEST if m.scaling.clip is None else m.scaling.clip
+                window.append([min(max(value, -largest), largest) for value in scaled])
+                window = window[-T:]
         if is_off or faults or is_outside or is_after_gap or is_broken or is_unknown or len(window) < T:
             is_gap = is_after_gap or is_broken or is_unknown or (has_restarted and len(window) < T)
             status = "off" if is_off else "sensor_fault" if faults else "out_of_range" if is_outside else "gap"
@@ -148,14 +165,14 @@ def answers(
         reconstruction = reconstruct(window)
         K = T if m.estimates is None else m.estimates
         steps = range(K if m.score.last is None else m.score.last)
-        contributions = [0.0] * C
+        contributions = [0.0] * F
         for t in steps:
-            errors = [reconstruction[K - 1 - t][c] - window[T - 1 - t][c] for c in range(C)]
+            errors = [reconstruction[K - 1 - t][c] - window[T - 1 - t][c] for c in range(F)]
             if m.score.whitening is not None:
-                errors = [sum(errors[i] * m.score.whitening[i][c] for i in range(C)) for c in range(C)]
-            for c in range(C):
+                errors = [sum(errors[i] * m.score.whitening[i][c] for i in range(F)) for c in range(F)]
+            for c in range(F):
                 size = abs(errors[c]) if m.score.kind == "mae" else errors[c] ** 2
-                contributions[c] += size / (len(steps) * C)
+                contributions[c] += size / (len(steps) * F)
         if smoothed is not None:
             weight = m.score.smoothing
             contributions = [
@@ -173,8 +190,8 @@ def answers(
         alarm = "active" if is_active else "quiet"
         if is_active and calm >= m.alarm.n:
             is_active, alarm = False, "cleared"
-            quiet_until = moment + m.alarm.cooldown_s * 1e6
-        elif not is_active and recent[-1] and sum(recent) >= m.alarm.k and moment >= quiet_until:
+            quiet_until = arrived + m.alarm.cooldown_s * 1e6
+        elif not is_active and recent[-1] and sum(recent) >= m.alarm.k and arrived >= quiet_until:
             is_active, alarm = True, "raised"
         given.append(Answer("scored", score, contributions, score > threshold, alarm, levels))
     return given
@@ -246,6 +263,40 @@ def holds(rule: str, names: Sequence[str], values: Sequence[Any]) -> bool:
         if every:
             return True
     return False
+
+
+def derived_inputs(m: Manifest, past: list[tuple[int, list[float]]]) -> list[float]:
+    """What is derived from the readings up to the last one; moments in fractions, which do not round."""
+    names = [channel.name for channel in m.channels]
+    inputs = []
+    for each in m.derived:
+        if each.kind == "time_of_day":
+            hours = datetime.fromtimestamp(past[-1][0] // 1_000_000, UTC)
+            seconds = 3600 * hours.hour + 60 * hours.minute + hours.second + past[-1][0] % 1_000_000 / 1e6
+            inputs += [math.sin(2 * math.pi * seconds / 86400), math.cos(2 * math.pi * seconds / 86400)]
+            continue
+        series = [row[names.index(each.channel)] for _, row in past]
+        if each.kind == "difference":
+            inputs.append(series[-1] - series[-2])
+        elif each.kind == "rate":
+            inputs.append((series[-1] - series[-2]) / ((past[-1][0] - past[-2][0]) / 1e6))
+        else:
+            inputs.append(moment(each.kind.removeprefix("rolling_"), series[-each.length :]))
+    return inputs
+
+
+def moment(kind: str, numbers: list[float]) -> float:
+    """`mean`, `std`, `skewness` or `kurtosis` of some numbers."""
+    exact = [Fraction(number) for number in numbers]
+    mean = sum(exact) / len(exact)
+    m2, m3, m4 = (sum((number - mean) ** power for number in exact) / len(exact) for power in (2, 3, 4))
+    if kind == "mean":
+        return float(mean)
+    if kind == "std":
+        return math.sqrt(m2)
+    if kind == "skewness":
+        return math.copysign(math.sqrt(m3**2 / m2**3), m3) if m2 else 0.0
+    return float(m4 / m2**2) - 3 if m2 else -3.0
 
 
 ACTIVATIONS: dict[str, Callable[[float], float]] = {"linear": float, "relu": lambda z: max(z, 0.0), "tanh": math.tanh}

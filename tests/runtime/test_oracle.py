@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import handmade
 import numpy as np
@@ -23,6 +23,7 @@ from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Derived,
     Grid,
     Manifest,
     MovingQuantileThreshold,
@@ -51,13 +52,27 @@ def reconstruct_by_hand(model: bytes) -> partial[Window]:
 
 
 MODELS = {
-    "lstm": handmade.lstm_model(T, C),
-    "dense": handmade.dense_model(T, C),
-    "conv": handmade.conv_model(T, C),
-    "forecaster": handmade.forecaster_model(T, C, K=2),
+    "lstm": handmade.lstm_model,
+    "dense": handmade.dense_model,
+    "conv": handmade.conv_model,
+    "forecaster": partial(handmade.forecaster_model, K=2),
 }
 ESTIMATES = {"forecaster": 2}
 """Of the models that estimate fewer readings than the window has, how many."""
+
+
+@cache
+def model_of(kind: str, F: int) -> bytes:
+    """A numpy model for windows (T, F)."""
+    return MODELS[kind](T, F)
+
+
+DERIVED = [
+    Derived("difference", "c0"), Derived("rate", "c1"), Derived("rolling_mean", "c0", 3), Derived("rolling_std", "c1", 3),
+    Derived("rolling_skewness", "c0", 4), Derived("rolling_kurtosis", "c1", 5), Derived("rolling_std", "c0", 3),
+    Derived("time_of_day"),
+]  # fmt: skip
+"""Some of each kind; a test below says so."""
 
 usual = st.floats(-3, 3, width=32)
 strange = st.sampled_from([math.nan, math.nan, math.inf, -math.inf, 1e300, -1e300, 3e12, -2e13, 1e11, 6.5, -6.5])
@@ -74,11 +89,11 @@ readings = st.lists(st.tuples(step, st.lists(value, min_size=C, max_size=C)), ma
 
 
 @st.composite
-def score_rules(draw: st.DrawFn) -> Score:
+def score_rules(draw: st.DrawFn, F: int) -> Score:
     """Any kind of score, smoothed or not."""
     kind = draw(st.sampled_from(["mae", "mse", "mahalanobis"]))
     part = st.floats(-1.5, 1.5)
-    whitening = tuple((draw(part), draw(part)) for _ in range(C)) if kind == "mahalanobis" else None
+    whitening = tuple(tuple(draw(part) for _ in range(F)) for _ in range(F)) if kind == "mahalanobis" else None
     return Score(kind, draw(st.sampled_from([None, 1, 2, T])), draw(st.sampled_from([1.0, 0.6, 0.05])), whitening)
 
 
@@ -111,7 +126,7 @@ def operating_rules(draw: st.DrawFn) -> Operating | None:
 
 
 @st.composite
-def channels(draw: st.DrawFn, name: str, low: float | None, high: float | None) -> Channel:
+def channels(draw: st.DrawFn, name: str, low: float | None, high: float | None, is_input: bool) -> Channel:
     """A channel, with or without limits for its rate of change and its sensor."""
     return Channel(
         name,
@@ -123,6 +138,7 @@ def channels(draw: st.DrawFn, name: str, low: float | None, high: float | None) 
         rail_low=draw(st.sampled_from([None, None, -1.0])),
         rail_high=draw(st.sampled_from([None, None, 2.0, 6.0])),
         saturated_after=draw(st.integers(1, 3)),
+        is_input=is_input,
     )
 
 
@@ -135,14 +151,20 @@ def grids(draw: st.DrawFn) -> Grid | None:
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
-    """Random preparation, score, threshold and alarm for windows (T, C)."""
+    """Random preparation, score, threshold and alarm for windows (T, F)."""
+    derived = draw(st.one_of(st.just(()), st.lists(st.sampled_from(DERIVED), unique=True, max_size=4).map(tuple)))
+    is_input = draw(
+        st.sampled_from([(True, True), (True, True), (True, False), (False, False) if derived else (False, True)])
+    )
+    F = sum(is_input) + sum(len(each.names) for each in derived)
     n = draw(st.integers(1, 4))
     enter = draw(st.sampled_from([0.5, 1.0, 1.3]))
     limits = st.sampled_from([(None, None), (None, 6.0), (-6.0, None), (-6.0, 6.0)])
     return handmade.manifest(
         T,
         C,
-        channels=tuple(draw(channels(f"c{i}", *draw(limits))) for i in range(C)),
+        channels=tuple(draw(channels(f"c{i}", *draw(limits), is_input[i])) for i in range(C)),
+        derived=derived,
         sampling=Sampling(1.0, 3.0, draw(grids())),
         sensors=draw(st.sampled_from([None, Sensors(), Sensors(silent=False)])),
         cleaning=draw(
@@ -151,11 +173,12 @@ def manifests(draw: st.DrawFn) -> Manifest:
         ),
         scaling=Scaling(
             draw(st.sampled_from(["standard", "min_max", "robust"])),
-            tuple(draw(st.floats(-2, 2)) for _ in range(C)),
-            tuple(draw(st.floats(0.3, 4)) for _ in range(C)),
+            tuple(draw(st.floats(-2, 2)) for _ in range(F)),
+            tuple(draw(st.floats(0.3, 4)) for _ in range(F)),
+            draw(st.sampled_from([None, None, 1.5, 4.0])),
         ),
         operating=draw(operating_rules()),
-        score=draw(score_rules()),
+        score=draw(score_rules(F)),
         threshold=draw(thresholds()),
         alarm=AlarmPolicy(
             draw(st.integers(1, n)), n, enter, enter * draw(st.floats(0.5, 1)), draw(st.sampled_from([0.0, 2.5, 7.0]))
@@ -174,7 +197,7 @@ def is_decided(expected: list[Answer]) -> bool:
 @given(m=manifests(), stream=readings)
 def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: list[tuple[float, list[float]]]) -> None:
     """Statuses, decisions and alarms are equal, scores and contributions to 1e-5, for whatever arrives."""
-    model, estimates = MODELS[kind], ESTIMATES.get(kind)
+    model, estimates = model_of(kind, len(m.input_names)), ESTIMATES.get(kind)
     assume(estimates is None or m.score.last is None or m.score.last <= estimates)
     m = replace(m, estimates=estimates)
     rows = [row for _, row in stream]
@@ -203,12 +226,14 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
 @given(m=manifests(), streams=st.lists(readings, min_size=3, max_size=3))
 def test_three_ways_in_agree(m: Manifest, streams: list[list[tuple[float, list[float]]]]) -> None:
     """Tables, single readings and readings of many machines get the same answers to the last bit, whatever arrives."""
-    model = MODELS["dense"]
+    model = model_of("dense", len(m.input_names))
     tables = []
     for stream in streams:
         times = handmade.START + np.cumsum([round(seconds * 1e6) for seconds, _ in stream], dtype=np.int64)
         tables.append((np.array([row for _, row in stream]).reshape(-1, C), handmade.moments(times)))
-    whole, single, many = (Detector(m, open_engine("numpy", model, (T, C)), machines=3, batch=1) for _ in range(3))
+    whole, single, many = (
+        Detector(m, open_engine("numpy", model, m.window_shape), machines=3, batch=1) for _ in range(3)
+    )
     expected = [[verdict._replace(machine=None) for verdict in whole.score(*table)] for table in tables]
     for machine, (values, moments) in enumerate(tables):
         got = [single.update(Reading(*each, machine)) for each in zip(moments, values, strict=True)]
@@ -256,7 +281,7 @@ def test_oracle_is_put_to_the_question() -> None:
     steps[-5] = 0
     steps[-6] = 9
     times = (handmade.START + handmade.SECOND * np.cumsum(steps)).tolist()
-    expected = answers(m, reconstruct_by_hand(MODELS["lstm"]), times, rows)
+    expected = answers(m, reconstruct_by_hand(model_of("lstm", C)), times, rows)
 
     assert {answer.status for answer in expected} == set(STATUSES) - {"collecting"}
     assert {answer.fault_channels for answer in expected} == {(), ("c1",)}
@@ -273,8 +298,10 @@ def test_oracle_knows_the_grid() -> None:
 
     def answer(*grid: Any) -> list[Answer]:
         m = handmade.manifest(T, C, sampling=Sampling(1.0, 3.0, Grid(*grid)), threshold=BASE.threshold)
-        expected = answers(m, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist())
-        got = Detector(m, open_engine("numpy", MODELS["lstm"], (T, C))).score(values, handmade.moments(np.array(times)))
+        expected = answers(m, reconstruct_by_hand(model_of("lstm", C)), times, values.tolist())
+        got = Detector(m, open_engine("numpy", model_of("lstm", C), (T, C))).score(
+            values, handmade.moments(np.array(times))
+        )
         assert [verdict.status for verdict in got] == [each.status for each in expected]
         assert [verdict.alarm for verdict in got] == [each.alarm for each in expected]
         scores = [np.nan if each.score is None else each.score for each in expected]
@@ -310,6 +337,7 @@ CHANGES = {
     "rail_high": {"channels": (Channel("c0"), Channel("c1"))},
     "saturated_after": {"channels": (Channel("c0", rail_high=2.5, saturated_after=2), Channel("c1"))},
     "grid": {"sampling": Sampling(1.0, 3.0, Grid())},
+    "clip": {"scaling": Scaling("standard", (0.0,) * C, (1.0,) * C, clip=1.0)},
     "last": {"score": Score("mae", 1)},
     "exit": {"alarm": AlarmPolicy(2, 3, 1.0, 0.6, 0.0)},
     "enter": {"alarm": AlarmPolicy(2, 3, 1.4, 0.9, 0.0)},
@@ -334,6 +362,40 @@ def test_oracle_tells_policies_apart(change: str) -> None:
     values[90:94, 0] = 3.0
     times = (handmade.START + handmade.SECOND * np.arange(200)).tolist()
     before, after = (
-        answers(each, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist()) for each in (BASE, changed)
+        answers(each, reconstruct_by_hand(model_of("lstm", C)), times, values.tolist()) for each in (BASE, changed)
     )
     assert [each[:5] for each in before] != [each[:5] for each in after]
+
+
+KINDS = get_args(get_type_hints(Derived)["kind"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25)
+@given(
+    stream=st.lists(st.tuples(st.sampled_from([1.0, 1.0, 0.5, 2.0]), usual, usual), min_size=12, max_size=20),
+    broken_at=st.integers(0, 30),
+    is_input=st.booleans(),
+)
+def test_every_derived_kind_is_scored_as_the_oracle_does(
+    kind: str, stream: list[tuple[float, float, float]], broken_at: int, is_input: bool
+) -> None:
+    """Long enough streams of usual values, with and without a restart, for each kind alone; a new kind is asked for here."""
+    derived = tuple(each for each in DERIVED if each.kind == kind)
+    assert derived
+    channels = tuple(Channel(f"c{i}", is_input=is_input or kind == "time_of_day") for i in range(C))
+    m = handmade.manifest(T, C, channels=channels, derived=derived, cleaning=Cleaning(0))
+    rows = [[math.nan if row == broken_at else first, second] for row, (_, first, second) in enumerate(stream)]
+    times = (handmade.START + np.cumsum([round(seconds * 1e6) for seconds, *_ in stream], dtype=np.int64)).tolist()
+    model = model_of("lstm", len(m.input_names))
+    expected = answers(m, reconstruct_by_hand(model), times, rows)
+    got = Detector(m, open_engine("numpy", model, m.window_shape)).score(
+        np.array(rows), handmade.moments(np.array(times, np.int64))
+    )
+    assert [verdict.status for verdict in got] == [answer.status for answer in expected]
+    for verdict, answer in zip(got, expected, strict=True):
+        if answer.score is not None:
+            assert list(verdict.contributions) == list(m.input_names)
+            assert list(verdict.contributions.values()) == pytest.approx(answer.contributions, rel=1e-4, abs=1e-5)
+    if broken_at > 12 + len(stream):
+        assert got.scored.any()

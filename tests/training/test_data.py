@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.detector import Detector
-from edge_runtime.errors import TableError, TrainingError
+from edge_runtime.errors import InputError, TableError, TrainingError
 from edge_runtime.grid import GridRows
 from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Derived,
     Grid,
     Manifest,
     Operating,
@@ -25,13 +26,15 @@ from edge_runtime.manifest import (
     Sampling,
     Score,
     Sensors,
+    Waveform,
     Window,
 )
 from edge_runtime.prepare import Preparation
 from edge_runtime.tables import Table
 from edge_runtime.threshold_rules import BudgetRule, PercentileRule, SigmaRule, TailRule
-from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, Shares, load_config
+from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, ScalingRule, Shares, load_config
 from training.data import PARTS, longest_stream, prepare_data, read_files
+from training.inputs import describe_channels
 
 MINUTE = 60_000_000
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -148,6 +151,27 @@ def test_stride_thins_the_fit_windows_only(make_normal):
     assert len(thinned["calibration"].windows) == len(all_windows["calibration"].windows) == 27
 
 
+def manifest_of(config, table, data) -> Manifest:
+    return Manifest(
+        1,
+        "pump",
+        "lstm_autoencoder",
+        1,
+        "time",
+        tuple(describe_channels(config, table)),
+        config.sampling,
+        Cleaning(),
+        data.scaling,
+        config.window,
+        Score(),
+        PercentileThreshold("percentile", 99, 1, 1),
+        AlarmPolicy(),
+        {},
+        Provenance("", 1, {}, "", "", {}, {}),
+        derived=config.derived,
+    )
+
+
 class Recorder:
     """An engine that keeps the windows it is given."""
 
@@ -172,23 +196,7 @@ def test_training_and_serving_prepare_identically(make_normal):
     minutes = np.arange(200) + 30 * (np.arange(200) >= 192)
     table, config = make_table(values, minutes), make_config(shares=Shares(0.5, 0.15, 0.35))
     data = prepare(table, config)
-    manifest = Manifest(
-        1,
-        "pump",
-        "lstm_autoencoder",
-        1,
-        "time",
-        tuple(channels_of(table)),
-        config.sampling,
-        Cleaning(),
-        data.scaling,
-        config.window,
-        Score(),
-        PercentileThreshold("percentile", 99, 1, 1),
-        AlarmPolicy(),
-        {},
-        Provenance("", 1, {}, "", "", {}, {}),
-    )
+    manifest = manifest_of(config, table, data)
     engine = Recorder()
     verdicts = Detector(manifest, engine).score(values[130:], table.datetimes[130:])
     windows = data.parts["calibration"].windows
@@ -445,3 +453,107 @@ def test_without_configured_channels_all_files_have_the_first_ones(workshop, mak
     table, _ = read_files(load_config(workshop.write_config(files, chosen)), workshop.folder)
     assert table.channels == ("pressure",)
     assert table.values.shape == (100, 1)
+
+
+DERIVED = (Derived("rolling_std", "c0", 4), Derived("time_of_day"), Derived("rate", "c1"))
+
+
+def test_derived_inputs_are_scaled_by_what_the_device_derives(make_normal):
+    """Center and scale are those of the values within each stretch of the fit part; the time of day keeps its own measure."""
+    values = make_normal(200)
+    values[50, 0] = np.nan  # held
+    exclude = (Exclusion(START + timedelta(minutes=69.5), START + timedelta(minutes=79.5)),)
+    config = replace(make_config(exclude=exclude), derived=DERIVED, scaling=ScalingRule("standard", 8.0))
+    scaling = prepare(make_table(values), config).scaling
+
+    held = values.copy()
+    held[50, 0] = held[49, 0]
+    spreads, rates = [], []
+    for rows in (range(70), range(80, 143)):  # 133 of the 190 rows that are used
+        for end in rows[3:]:
+            spreads.append(held[end - 3 : end + 1, 0].std())
+            rates.append((held[end, 1] - held[end - 1, 1]) / 60)
+    assert scaling.clip == 8.0
+    assert scaling.center[2:] == pytest.approx((np.mean(spreads), 0, 0, np.mean(rates)))
+    assert scaling.scale[2:] == pytest.approx((np.std(spreads), 1, 1, np.std(rates)))
+    of_channels = prepare(make_table(values), make_config(exclude=exclude)).scaling
+    assert (scaling.center[:2], scaling.scale[:2]) == (of_channels.center, of_channels.scale)
+
+
+@pytest.mark.parametrize("is_input", [True, False])
+def test_training_and_serving_derive_identically(make_normal, is_input):
+    """As above, bit for bit, with derived inputs, a clip, and with or without the channels themselves."""
+    values = make_normal(200)
+    values[[175, 176, 180], 0] = np.nan
+    values[184:188, 1] = np.nan
+    table = make_table(values)
+    channels = tuple(Channel(f"c{i}", is_input=is_input) for i in range(2))
+    config = replace(
+        make_config(shares=Shares(0.5, 0.15, 0.35)),
+        derived=DERIVED,
+        channels=channels,
+        scaling=ScalingRule("robust", 0.5),
+    )
+    data = prepare(table, config, channels)
+    engine = Recorder()
+    Detector(manifest_of(config, table, data), engine).score(values[130:], table.datetimes[130:])
+    windows = data.parts["calibration"].windows
+    assert np.stack(engine.windows).tobytes() == windows.tobytes()
+    assert windows.shape[2] == 4 + 2 * is_input
+    assert np.abs(windows).max() == 0.5
+
+
+def test_a_constant_channel_that_is_no_input_is_no_fault(make_normal):
+    """What is derived from it must vary."""
+    values = np.column_stack((make_normal(200)[:, 0], np.full(200, 2.5)))
+    channels = (Channel("c0"), Channel("c1", is_input=False))
+    assert len(prepare(make_table(values), replace(make_config(), channels=channels), channels).scaling.center) == 1
+    config = replace(make_config(), channels=channels, derived=(Derived("rolling_std", "c1", 3),))
+    with pytest.raises(TrainingError, match=r"channel 'c1\.rolling_std_3': expected readings that vary, got 0 in all"):
+        prepare(make_table(values), config, channels)
+
+
+def test_too_few_rows_for_what_is_derived(make_normal):
+    """The message counts the readings that pass before a derived value is there."""
+    config = replace(make_config(), derived=(Derived("rolling_std", "c0", 40),))
+    with pytest.raises(TrainingError, match="expected at least 43 unbroken rows for one window"):
+        prepare(make_table(make_normal(200)), config)
+
+
+def test_derived_from_no_channel_is_refused(make_normal):
+    """With the table and its channels."""
+    table = make_table(make_normal(20))
+    config = replace(make_config(), derived=(Derived("rate", "flow"),))
+    with pytest.raises(
+        InputError, match=r"readings.csv: expected rate of one of the channels \['c0', 'c1'\], got 'flow'"
+    ):
+        describe_channels(config, table)
+
+
+WAVEFORM = Waveform(1000.0, 16, {"b1": "g"}, features=("rms", "kurtosis"))
+
+
+def test_raw_snapshots_are_read_as_their_features(workshop):
+    """From an npz file and a folder, in order of time; what is said of a feature is kept, its unit is the waveform's."""
+    samples = np.random.default_rng(1).normal(0, 1, (4, 16, 1))
+    np.savez(workshop.folder / "a.npz", time=1.7e9 + np.arange(2), samples=samples[:2])
+    (workshop.folder / "b").mkdir()
+    for minute, snapshot in enumerate(samples[2:]):
+        lines = ["b1", *map(repr, snapshot[:, 0].tolist())]
+        (workshop.folder / "b" / f"2024-01-01T00-{minute:02}-00.csv").write_text("\n".join(lines))
+    said = (Channel("kurtosis_b1", low=-3.0),)
+    config = replace(make_config(), waveform=WAVEFORM, channels=said, data=Data(("a.npz", "b")))
+    table, sha256 = read_files(config, workshop.folder)
+    assert table.values[:, 0] == pytest.approx(np.sqrt(np.mean(samples[:, :, 0] ** 2, axis=1)))
+    assert describe_channels(config, table) == (Channel("rms_b1", "g"), Channel("kurtosis_b1", "1", low=-3.0))
+
+    assert list(sha256) == ["a.npz", "b"]
+    file = workshop.folder / "b" / "2024-01-01T00-01-00.csv"
+    file.write_text(file.read_text().replace("b1", "b1 "))
+    assert read_files(config, workshop.folder)[1]["b"] != sha256["b"]
+
+    wrong = replace(config, channels=(Channel("rms_b2"),))
+    with pytest.raises(InputError, match=r"expected channels of the waveform \(rms_b1, kurtosis_b1\), got 'rms_b2'"):
+        describe_channels(wrong, table)
+    with pytest.raises(TableError, match=r"a\.npz: expected a table of readings, got snapshots, but no waveform"):
+        read_files(replace(config, waveform=None, channels=None), workshop.folder)

@@ -242,6 +242,15 @@ def test_train_on_may_replace_the_run_it_starts_from(workshop, trained):
             r"the run's own channels .*pressure.*, got \[\('flow', ''\)\]",
         ),
         (("[fit]", '[scaling]\nkind = "robust"\n[fit]'), "the run's own kind of scaling .* standard, got robust"),
+        (("[fit]", "[scaling]\nclip = 4\n[fit]"), "the run's own clip of the scaling .* None, got 4.0"),
+        (
+            ("[fit]", '[[derived]]\nkind = "rate"\nchannel = "flow"\n[fit]'),
+            "the run's own derived inputs .*kind='rate'",
+        ),
+        (
+            ("[fit]", '[[channels]]\nname = "flow"\n[[channels]]\nname = "pressure"\nis_input = false\n[fit]'),
+            r"the run's own channels that are inputs .*, got \['flow'\]",
+        ),
     ],
 )
 def test_train_on_needs_the_same_form(workshop, trained, change, message):
