@@ -1,8 +1,9 @@
 """Missing, impossible and late readings: the first step of preparation.
 
-A missing value takes the channel's last one for a few readings; a value outside its valid range is treated
-as missing and its reading is answered `out_of_range`; a silence longer than the longest gap, or a value
-missing for too long, restarts the window. Only the past is used.
+A missing value is filled in for a few readings, with the channel's last one or its median in training; a value outside its
+valid range, or too far from the last good one for the time between them, is treated as missing and its reading is answered
+`out_of_range`; a silence longer than the longest gap, or a value missing for too long, restarts the window. A channel that is
+missing for too long while others speak is a silent sensor. Only the past is used.
 
 A reading is a list of C items: numbers for one machine, arrays (B,) for several. The same lines serve both, and for one
 machine plain Python numbers are several times faster than numpy's smallest arrays (docs/decisions/0007-one-reading.md).
@@ -16,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling
-from edge_runtime.readings import GAP, OUT_OF_RANGE, SCORED
+from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling, Sensors
+from edge_runtime.readings import GAP, OUT_OF_RANGE, SCORED, SENSOR_FAULT
 
 Machines = int | npt.NDArray[np.int64]
 """One machine, or the indices (B,) of different ones. Every step takes either."""
@@ -45,7 +46,13 @@ class Clean:
     """
 
     def __init__(
-        self, channels: Sequence[Channel], sampling: Sampling, cleaning: Cleaning, scaling: Scaling, machines: int
+        self,
+        channels: Sequence[Channel],
+        sampling: Sampling,
+        cleaning: Cleaning,
+        scaling: Scaling,
+        machines: int,
+        sensors: Sensors | None = None,
     ) -> None:
         center, reach = np.array(scaling.center), LARGEST_SCALED * np.array(scaling.scale)
         low = [-np.inf if channel.low is None else channel.low for channel in channels]
@@ -54,11 +61,20 @@ class Clean:
         self._limits = list(zip(lows.tolist(), highs.tolist(), strict=True))
         self._longest_gap = round(min(sampling.longest_gap_s, LONGEST) * 1e6)
         self._hold_limit = cleaning.hold_limit
+        self._medians = None if cleaning.medians is None else np.array(cleaning.medians)
+        self._rates = [  # in units a microsecond
+            (index, channel.max_rate / 1e6) for index, channel in enumerate(channels) if channel.max_rate is not None
+        ]
+        self._tells_silent = sensors is not None and sensors.silent
         self._last_time = np.full(machines, NEVER)
         self._held = np.full((len(channels), machines), np.nan)
-        self._held_columns = list(self._held)
+        self.held = list(self._held)
+        """Each channel's last good value (M,), NaN where there is none, or none young enough to be held."""
         self._held_for = np.zeros((len(channels), machines), np.int64)
+        self._silent_for = np.zeros((len(channels), machines), np.int64)
         self._holds_any = False
+        self._good_time = np.full((len(channels), machines), NEVER)
+        """When a channel's last good value was measured; only where it is held: else it was with the last reading."""
 
     def reset(self, machine: Machines | slice) -> None:
         """Forget the machine's readings."""
@@ -77,12 +93,14 @@ class Clean:
         is_usual = (elapsed > 0) & (elapsed <= self._longest_gap)
         for value, (low, high) in zip(values, self._limits):  # noqa: B905 - once a reading: `strict` costs a tenth of it
             is_usual = is_usual & (value >= low) & (value <= high)
+        for index, rate in self._rates:
+            is_usual = is_usual & (abs(values[index] - read(self.held[index], machine)) <= rate * elapsed)
         if is_usual if isinstance(is_usual, bool) else is_usual.all():
             self._last_time[machine] = time
-            for held, value in zip(self._held_columns, values):  # noqa: B905 - as above
+            for held, value in zip(self.held, values):  # noqa: B905 - as above
                 held[machine] = value
             if self._holds_any:
-                self._held_for[:, machine] = 0
+                self._held_for[:, machine] = self._silent_for[:, machine] = 0
             return values, SCORED, False, True
         return self._repair(machine, np.array(values, np.float64), np.asarray(time))
 
@@ -96,21 +114,45 @@ class Clean:
         is_first = last_time == NEVER
         is_late = ~is_first & (time <= last_time)
         is_after_gap = ~is_first & (time - last_time > self._longest_gap)
-        held_for = np.where(is_first | is_after_gap, self._hold_limit, self._held_for[:, machine])
-        held_for = np.where(good, 0, held_for + 1)
-        filled = np.where(good, values, self._held[:, machine])
-        is_broken = (held_for > self._hold_limit).any(axis=0)
-        is_outside = (~good & ~np.isnan(values)).any(axis=0)
+        is_fresh = is_first | is_after_gap
+        held = np.where(is_fresh, np.nan, self._held[:, machine])
+        good_time = np.where(self._held_for[:, machine] == 0, last_time, self._good_time[:, machine])
+        for index, rate in self._rates:  # NaN, where nothing is held, is never too fast
+            change = np.abs(np.where(good[index], values[index], np.nan) - held[index])
+            good[index] &= ~(change > rate * (time - good_time[index]))
+        nothing_yet = self._hold_limit if self._medians is None else 0
+        held_for = np.where(good, 0, np.where(is_fresh, nothing_yet, self._held_for[:, machine]) + 1)
+        is_too_long = held_for > self._hold_limit
+        held = np.where(is_too_long, np.nan, np.where(good, values, held))
+        filled = held
+        if self._medians is not None:
+            filled = np.where(good, values, self._medians.reshape(-1, *(1,) * time.ndim))
+        is_broken = is_too_long.any(axis=0)
+        is_missing = np.isnan(values)
+        is_outside = (~good & ~is_missing).any(axis=0)
+        silent_for = np.where(is_missing, np.where(is_fresh, 0, self._silent_for[:, machine]) + 1, 0)
         status = np.where(is_late | is_after_gap | is_broken, GAP, SCORED)
         status = np.where(is_outside & ~is_late, OUT_OF_RANGE, status)
+        if self._tells_silent:
+            is_silent = (silent_for > self._hold_limit).any(axis=0) & ~is_missing.all(axis=0)
+            status = np.where(is_silent & ~is_late, SENSOR_FAULT, status)
 
         # A late reading changes nothing.
-        self._held_for[:, machine] = np.where(is_late, self._held_for[:, machine], held_for)
-        self._held[:, machine] = np.where(is_late, self._held[:, machine], filled)
+        for state, now in (
+            (self._held_for, held_for),
+            (self._held, held),
+            (self._silent_for, silent_for),
+            (self._good_time, np.where(good, time, good_time)),
+        ):
+            state[:, machine] = np.where(is_late, state[:, machine], now)
         self._last_time[machine] = np.where(is_late, last_time, time)
         self._holds_any = bool(self._held_for.any())
         columns = filled.tolist() if filled.ndim == 1 else list(filled)
         return columns, status, (is_after_gap | is_broken) & ~is_late, ~is_broken & ~is_late
+
+    def silent(self, machine: Machines) -> npt.NDArray[np.bool_]:
+        """Which channels (C, ...) have been missing for too long, as of the machine's last reading."""
+        return np.asarray(self._silent_for[:, machine] > self._hold_limit)
 
 
 def read(state: npt.NDArray[Any], machine: Machines) -> Any:
@@ -121,3 +163,8 @@ def read(state: npt.NDArray[Any], machine: Machines) -> Any:
 def holds_anywhere(condition: Any) -> bool:
     """Whether a truth for one machine, or any of several (B,), holds."""
     return condition if isinstance(condition, bool) else bool(condition.any())
+
+
+def choose(condition: Any, one: Any, other: Any) -> Any:
+    """`one` where the condition holds, else `other`: for one machine plain Python, for several arrays (B,)."""
+    return (one if condition else other) if isinstance(condition, bool) else np.where(condition, one, other)

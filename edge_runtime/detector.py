@@ -24,10 +24,13 @@ from edge_runtime.readings import (
     EARLIEST,
     LATEST,
     SCORED,
+    SENSOR_FAULT,
+    Moment,
     Reading,
     Verdict,
     Verdicts,
     build_verdict,
+    names_of,
     to_microseconds,
 )
 from edge_runtime.score import Scorer
@@ -35,6 +38,7 @@ from edge_runtime.smooth import Smooth, smooth_table
 
 if TYPE_CHECKING:
     from edge_runtime.adapt import Adaptive
+    from edge_runtime.features import Features
 
 CHUNK = 256
 """Windows of a table that are scored together; it bounds the memory a long table takes."""
@@ -108,6 +112,11 @@ class Detector:
         self._scorer = Scorer(manifest.score, manifest.output_shape)
         self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
+        self._features: Features | None = None
+        if manifest.waveform is not None:
+            from edge_runtime.features import Features  # at start only where there are waveforms
+
+            self._features = Features(manifest.waveform)
 
     def _new_state(self, machines: int) -> tuple[Preparation, Alarm]:
         m = self.manifest
@@ -131,7 +140,8 @@ class Detector:
         if window is None:
             alarm = int(self._alarm.state(machine))
             threshold = self._threshold if self._adaptive is None else self._adaptive.levels(machine)
-            return build_verdict(time, label, status, np.nan, threshold, alarm, self._names, ())
+            faults = names_of(self._channels, self._preparation.faults(machine)) if status == SENSOR_FAULT else ()
+            return build_verdict(time, label, status, np.nan, threshold, alarm, self._names, (), faults)
         score, contributions = self._scorer.step(self.engine.run(window[None])[0], window)
         if not score < np.inf:
             raise self._broken_engine(score)
@@ -143,6 +153,20 @@ class Detector:
         threshold = self._adaptive.step(machine, score)
         alarm = int(self._alarm.step(machine, score, time, threshold))
         return build_verdict(time, label, status, score, threshold, alarm, self._names, contributions)
+
+    def update_snapshot(
+        self, time: Moment, samples: npt.ArrayLike, machine: int = 0, *, sample_rate_hz: float | None = None
+    ) -> Verdict:
+        """Take one snapshot of raw samples (N, C) and answer its features as `update` does.
+
+        `samples` are in the units of the manifest's waveform; `sample_rate_hz` is compared with its own where it is given.
+        Raises `ReadingError` for samples of another shape or rate, and if the detector knows no waveform.
+        """
+        if self._features is None:
+            raise ReadingError(
+                f"expected readings of {', '.join(self._channels)}, got a snapshot: it knows no waveform"
+            )
+        return self.update(Reading(time, self._features.step(samples, sample_rate_hz).tolist(), machine))
 
     def update_many(self, ids: npt.ArrayLike, values: npt.ArrayLike, times: Any) -> Verdicts:
         """Take one reading each of B machines and answer them in the order given.
@@ -176,6 +200,10 @@ class Detector:
         verdicts.alarm_codes[rows] = self._alarm.state(machines)
         if self._adaptive is not None:
             verdicts.thresholds[rows] = self._adaptive.levels(machines)
+        is_faulty = status == SENSOR_FAULT
+        if is_faulty.any():
+            faulty = np.arange(len(verdicts))[rows][is_faulty]
+            verdicts.faults[faulty] = self._preparation.faults(machines[is_faulty]).T
         due = status == SCORED
         if not due.any():
             return
@@ -213,6 +241,8 @@ class Detector:
             verdicts.status_codes[row], restarted, window = preparation.step(0, reading, time)
             if restarted:
                 restarts.append(row)
+                if verdicts.status_codes[row] == SENSOR_FAULT:
+                    verdicts.faults[row] = preparation.faults(0)
             if window is not None:
                 windows[len(waiting)] = window
                 waiting.append(row)
@@ -259,7 +289,7 @@ class Detector:
         return EngineError(f"{self.engine_name}: expected a finite score, got {score}: the model is damaged")
 
     def _new_verdicts(self, machines: npt.NDArray[np.int64], times: npt.NDArray[np.int64]) -> Verdicts:
-        verdicts = Verdicts(len(machines), self._names, one_machine=self.machines == 1)
+        verdicts = Verdicts(len(machines), self._names, one_machine=self.machines == 1, sensors=self._channels)
         verdicts.machines[:] = machines
         verdicts.times[:] = times.view("datetime64[us]")
         verdicts.thresholds[:] = self._threshold

@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score
-from edge_runtime.manifest_preparation import Channel, Cleaning, PreparationSections, Sampling, Scaling, Window
+from edge_runtime.manifest_preparation import (
+    Channel,
+    Cleaning,
+    Derived,
+    Grid,
+    Operating,
+    PreparationSections,
+    Sampling,
+    Scaling,
+    Sensors,
+    Window,
+)
 from edge_runtime.manifest_threshold import (
     BudgetThreshold,
     FalseAlarms,
@@ -21,6 +32,7 @@ from edge_runtime.manifest_threshold import (
     TailThreshold,
     Threshold,
 )
+from edge_runtime.manifest_waveform import Waveform
 
 __all__ = [
     "FORMAT",
@@ -28,11 +40,14 @@ __all__ = [
     "BudgetThreshold",
     "Channel",
     "Cleaning",
+    "Derived",
     "FalseAlarms",
     "Golden",
+    "Grid",
     "IQRThreshold",
     "Manifest",
     "MovingQuantileThreshold",
+    "Operating",
     "ParityCheck",
     "PercentileThreshold",
     "PreparationSections",
@@ -40,11 +55,13 @@ __all__ = [
     "Sampling",
     "Scaling",
     "Score",
+    "Sensors",
     "SigmaThreshold",
     "SpotThreshold",
     "TailThreshold",
     "Threshold",
     "Variant",
+    "Waveform",
     "Window",
 ]
 
@@ -146,6 +163,14 @@ class Manifest:
     provenance: Provenance
     estimates: int | None = None
     """The model's output is its estimate of the window's last so many readings, K; None: of all T."""
+    operating: Operating | None = None
+    """None: the machine is always in the state the model knows."""
+    sensors: Sensors | None = None
+    """None: a silent sensor is a `gap`, as in the first bundles."""
+    derived: tuple[Derived, ...] = ()
+    """What the model is given beside the channels."""
+    waveform: Waveform | None = None
+    """How a snapshot of raw samples becomes a reading; its features are the channels."""
     variants: tuple[Variant, ...] = ()
     golden: Golden | None = None
 
@@ -153,10 +178,17 @@ class Manifest:
         names = [channel.name for channel in self.channels]
         if not names or len(set(names)) != len(names) or self.time_column in names:
             raise ValueError(f"expected one or more channels with different names, got {names}")
+        if self.waveform is not None and names != [channel.name for channel in self.waveform.columns]:
+            raise ValueError(f"expected the waveform's features as channels, got {names}")
         files = [variant.file for variant in self.variants] + ([] if self.golden is None else [self.golden.file])
         variants = [variant.name for variant in self.variants]
         if len(set(files)) != len(files) or len(set(variants)) != len(variants):
             raise ValueError(f"expected variants with different names and files, got {variants} in {files}")
+        if self.operating is not None:
+            self.operating.check_channels(self.channel_names)
+        if self.cleaning.missing == "median" and len(self.cleaning.medians or ()) != len(names):
+            got = "none" if self.cleaning.medians is None else len(self.cleaning.medians)
+            raise ValueError(f"expected {len(names)} numbers in cleaning.medians, got {got}")
         inputs = len(self.input_names)
         for key, numbers in (("center", self.scaling.center), ("scale", self.scaling.scale)):
             if len(numbers) != inputs:
@@ -178,7 +210,16 @@ class Manifest:
     @property
     def preparation(self) -> PreparationSections:
         """The sections that say how readings become windows."""
-        return PreparationSections(self.channels, self.sampling, self.cleaning, self.scaling, self.window)
+        return PreparationSections(
+            self.channels,
+            self.sampling,
+            self.cleaning,
+            self.scaling,
+            self.window,
+            operating=self.operating,
+            sensors=self.sensors,
+            derived=self.derived,
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:

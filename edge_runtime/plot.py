@@ -11,7 +11,7 @@ import numpy as np
 from edge_runtime.errors import ExtraMissingError, InputError
 from edge_runtime.files import write_whole
 from edge_runtime.manifest import Manifest
-from edge_runtime.readings import ACTIVE, RAISED, Verdicts
+from edge_runtime.readings import ACTIVE, COLLECTING, OFF, RAISED, SENSOR_FAULT, Verdicts
 from edge_runtime.tables import Table
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 _INK, _MUTED, _ALARM = "#1f2933", "#7b8794", "#c81e1e"
+_UNSCORED = ((OFF, "off", "#9aa5b1"), (SENSOR_FAULT, "sensor fault", "#d97706"))
+"""Statuses that are shaded behind the scores, with their names and colors."""
 _CHANNELS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#0891b2", "#be185d", "#65a30d", "#57534e")
 
 
@@ -85,10 +87,18 @@ def _draw_readings(axes: Any, manifest: Manifest, table: Table) -> None:
 
 
 def _draw_scores(axes: Any, verdicts: Verdicts) -> None:
-    axes.plot(verdicts.times, verdicts.scores, color=_INK, linewidth=0.9, label="score")
+    is_answer = verdicts.status_codes != COLLECTING  # the line breaks where a score is missing, not where none was due
+    axes.plot(verdicts.times[is_answer], verdicts.scores[is_answer], color=_INK, linewidth=0.9, label="score")
     axes.plot(verdicts.times, verdicts.thresholds, color=_ALARM, linewidth=1, linestyle="--", label="threshold")
     if (verdicts.scores[verdicts.scored] > 0).all():
         axes.set_yscale("log")
+    for status, name, color in _UNSCORED:
+        where = verdicts.status_codes == status
+        if where.any():
+            axes.fill_between(
+                verdicts.times, 0, 1, where, step="post", transform=axes.get_xaxis_transform(),
+                color=color, alpha=0.25, linewidth=0, label=name,
+            )  # fmt: skip
     axes.set_ylabel("score")
     axes.legend(loc="upper left", frameon=False, fontsize=8)
 

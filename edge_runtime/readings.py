@@ -19,8 +19,8 @@ _MICROSECOND = timedelta(microseconds=1)
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The first and last microsecond since 1970 that a datetime can hold: the years 1 to 9999."""
 
-SCORED, WARMING_UP, GAP, OUT_OF_RANGE, SENSOR_FAULT, OFF = range(6)
-STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off")
+SCORED, WARMING_UP, GAP, OUT_OF_RANGE, SENSOR_FAULT, OFF, COLLECTING = range(7)
+STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off", "collecting")
 """Why a reading has a score, or has none:
 
 - `scored`: it has one.
@@ -28,8 +28,9 @@ STATUSES = ("scored", "warming_up", "gap", "out_of_range", "sensor_fault", "off"
 - `gap`: readings were missing for longer than the bundle allows, and the window starts again; or it is not later than the
   one before, and changes nothing.
 - `out_of_range`: a value is outside its valid range, or infinite.
-- `sensor_fault`: a sensor is stuck or silent. `off`: the machine is not in the state the model knows.
-  (No bundle of format 1 produces these two.)
+- `sensor_fault`: a sensor is silent, stuck or saturated; the verdict's `fault_channels` say which.
+- `off`: the machine is not in the operating state the model knows.
+- `collecting`: with a sampling grid, it completes no row of the grid; its values wait for the end of their period.
 """
 
 QUIET, RAISED, ACTIVE, CLEARED = range(4)
@@ -117,6 +118,8 @@ class Verdict(NamedTuple):
     """One of `ALARM_STATES`."""
     contributions: Mapping[str, float] | None
     """The share of each channel in the score; they add up to it."""
+    fault_channels: tuple[str, ...] = ()
+    """The channels whose sensors are at fault where `status` is `sensor_fault`, else none."""
 
     def to_json(self) -> dict[str, Any]:
         """What the `--json` lines carry."""
@@ -134,11 +137,14 @@ class Verdicts(Sequence[Verdict]):
 
     Columns, each with N rows: `times` datetime64[us] UTC; `machines` int64; `status_codes` and `alarm_codes` uint8,
     positions in `STATUSES` and `ALARM_STATES`; `scores` float64, NaN where not scored; `thresholds` float64;
-    `contributions` (N, C) float64, NaN where not scored.
+    `contributions` (N, C) float64, NaN where not scored; `faults` (N, S) bool, which of the S `sensors` are at fault.
     """
 
-    def __init__(self, count: int, channels: tuple[str, ...], *, one_machine: bool) -> None:
+    def __init__(
+        self, count: int, channels: tuple[str, ...], *, one_machine: bool, sensors: tuple[str, ...] = ()
+    ) -> None:
         self.channels = channels
+        self.sensors = sensors
         self.one_machine = one_machine
         self.times = np.zeros(count, "datetime64[us]")
         self.machines = np.zeros(count, np.int64)
@@ -147,6 +153,7 @@ class Verdicts(Sequence[Verdict]):
         self.thresholds = np.zeros(count)
         self.alarm_codes = np.zeros(count, np.uint8)
         self.contributions = np.full((count, len(channels)), np.nan)
+        self.faults = np.zeros((count, len(sensors)), np.bool_)
 
     @property
     def scored(self) -> npt.NDArray[np.bool_]:
@@ -184,6 +191,7 @@ class Verdicts(Sequence[Verdict]):
             int(self.alarm_codes[index]),
             self.channels,
             self.contributions[index].tolist(),
+            names_of(self.sensors, self.faults[index]),
         )
 
     def __iter__(self) -> Iterator[Verdict]:
@@ -200,11 +208,14 @@ def build_verdict(
     alarm: int,
     channels: tuple[str, ...],
     contributions: Sequence[float],
+    fault_channels: tuple[str, ...] = (),
 ) -> Verdict:
     """A `Verdict` from codes; score and contributions are left out unless the status is `scored`."""
     time = EPOCH + timedelta(0, 0, microseconds)
     if status != SCORED:
-        return Verdict(time, machine, STATUSES[status], None, threshold, None, ALARM_STATES[alarm], None)
+        return Verdict(
+            time, machine, STATUSES[status], None, threshold, None, ALARM_STATES[alarm], None, fault_channels
+        )
     return Verdict(
         time,
         machine,
@@ -215,3 +226,8 @@ def build_verdict(
         ALARM_STATES[alarm],
         dict(zip(channels, contributions)),  # noqa: B905 - once a reading: `strict` doubles it
     )
+
+
+def names_of(sensors: tuple[str, ...], faults: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """The names of the sensors that are at fault, `faults` (S,)."""
+    return tuple(name for name, is_faulty in zip(sensors, faults.tolist(), strict=True) if is_faulty)

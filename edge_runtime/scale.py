@@ -1,7 +1,8 @@
 """Scaling: each channel in units of its normal spread.
 
 All three kinds are `(value - center) / scale`; they differ in what is fitted: mean and standard deviation
-(`standard`), least value and range (`min_max`), median and the distance between the quartiles (`robust`).
+(`standard`), least value and range (`min_max`), median and the distance between the quartiles (`robust`). With a
+clip the scaled values are limited to its size: one wild reading then weighs no more than that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from edge_runtime.manifest import Scaling
 
 
 def fit_scaling(
-    kind: Literal["standard", "min_max", "robust"], values: npt.NDArray[np.float64], channels: Sequence[str]
+    kind: Literal["standard", "min_max", "robust"],
+    values: npt.NDArray[np.float64],
+    channels: Sequence[str],
+    clip: float | None = None,
 ) -> Scaling:
     """Fit the scaling to normal readings.
 
@@ -48,7 +52,7 @@ def fit_scaling(
                 f"channel {name!r}: expected readings that vary, got a {kind} scale of {spread:g}; "
                 "choose another kind of scaling"
             )
-    return Scaling(kind, tuple(center.tolist()), tuple(scale.tolist()))
+    return Scaling(kind, tuple(center.tolist()), tuple(scale.tolist()), clip)
 
 
 class Scale:
@@ -56,17 +60,24 @@ class Scale:
 
     def __init__(self, scaling: Scaling) -> None:
         self._parts = [(center, 1 / scale) for center, scale in zip(scaling.center, scaling.scale, strict=True)]
+        self._clip = scaling.clip
 
     def step(self, values: Columns) -> list[Any]:
         """Scale one reading of each machine: `values`, C items in the channels' units; returns C items."""
-        return [(value - center) * per_unit for value, (center, per_unit) in zip(values, self._parts, strict=True)]
+        scaled = [(value - center) * per_unit for value, (center, per_unit) in zip(values, self._parts, strict=True)]
+        return scaled if self._clip is None else [_limit(value, self._clip) for value in scaled]
 
     def apply(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Scale `values` (..., C) in the channels' units, to the same bits as `step`; returns (..., C)."""
         return np.stack(self.step(list(np.moveaxis(values, -1, 0))), axis=-1)
 
     def invert(self, scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The values (..., C) that scale to `scaled` (..., C)."""
+        """The values (..., C) that scale to `scaled` (..., C), as far as they were not clipped."""
         center, per_unit = np.array(self._parts).T
         values: npt.NDArray[np.float64] = scaled / per_unit + center
         return values
+
+
+def _limit(value: Any, size: float) -> Any:
+    """The number, or each of an array, within `size` of zero; numpy would take ten times as long for the number."""
+    return min(max(value, -size), size) if isinstance(value, float) else np.clip(value, -size, size)

@@ -20,6 +20,8 @@ from edge_runtime.errors import SchemaError
 T = TypeVar("T")
 
 _TAGS = ("kind", "family")
+_TYPES: dict[type[Any], dict[str, Any]] = {}
+"""The types of each dataclass's fields; finding them takes longer than decoding, and every channel is of the same class."""
 _NAMES = {
     dict: "a table",
     list: "a list",
@@ -83,7 +85,9 @@ def _dataclass(cls: type[Any], data: object, source: str, path: str) -> object:
     for key in given:
         if key not in fields:
             raise SchemaError(source, f"{path}.{key}", _unknown("key", key, list(fields)))
-    types_of = typing.get_type_hints(cls)
+    types_of = _TYPES.get(cls)
+    if types_of is None:
+        types_of = _TYPES[cls] = typing.get_type_hints(cls)
     values = {}
     for name, field in fields.items():
         if name in given:

@@ -7,6 +7,7 @@ names. An empty cell, `nan`, `NA` or null is a missing value.
 
 from __future__ import annotations
 
+import os
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +38,7 @@ class Table:
     """What to call it in messages."""
     channels: tuple[str, ...]
     times: npt.NDArray[np.int64]
-    """(N,) microseconds since 1970 UTC, rising."""
+    """(N,) microseconds since 1970 UTC, rising unless read in any order."""
     values: npt.NDArray[np.float64]
     """(N, C), NaN where missing."""
     labels: npt.NDArray[np.bool_] | None = None
@@ -56,17 +57,21 @@ def read_table(
     *,
     ignore_extra: bool = False,
     label: str | None = None,
+    any_order: bool = False,
 ) -> Table:
     """Read a CSV or JSON lines file.
 
     `channels` are the columns wanted, in order (None: all but the time); `label` is a column of labels besides them, 0, 1, true
-    or false. Raises `TableError` for a file that is missing or empty, a column that is missing or, unless `ignore_extra`, not
-    asked for, a cell that is no number or infinite, or a time that is not later than the one before.
+    or false; `any_order` takes late and repeated times too. Raises `TableError` for a file that is missing or empty, a column
+    that is missing or, unless `ignore_extra`, not asked for, a cell that is no number or infinite, or a time that is not later
+    than the one before.
     """
     source = str(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = ReadingRows(file, source, time_column, channels, ignore_extra=ignore_extra, label=label)
+            rows = ReadingRows(
+                file, source, time_column, channels, ignore_extra=ignore_extra, label=label, any_order=any_order
+            )
             times, numbers = array("q"), array("d")
             for time, values in rows:
                 times.append(time)
@@ -101,6 +106,11 @@ def column_names(path: str | PathLike[str]) -> tuple[str, ...]:
         return ()
 
 
+def holds_snapshots(path: str | PathLike[str]) -> bool:
+    """Whether the path leads, by its form, to raw snapshots, which `snapshots.py` reads, and not to a table."""
+    return os.fspath(path).endswith(".npz") or os.path.isdir(path)
+
+
 def check_not_all_missing(table: Table) -> None:
     """Raise `TableError` naming the channels that have no value in any row."""
     empty = [name for name, column in zip(table.channels, table.values.T, strict=True) if np.isnan(column).all()]
@@ -124,6 +134,7 @@ class ReadingRows:
         *,
         ignore_extra: bool = False,
         label: str | None = None,
+        any_order: bool = False,
     ) -> None:
         """`label`: a column of labels, which comes after the channels, as 0.0 and 1.0."""
         self.channels = (*(channels or ()), *(() if label is None else (label,)))
@@ -133,6 +144,7 @@ class ReadingRows:
         self._time_column = time_column
         self._all_channels = channels is None
         self._ignore_extra = ignore_extra
+        self._any_order = any_order
         self._row = 0
         self._last: int | None = None
 
@@ -228,7 +240,7 @@ class ReadingRows:
                 f"expected a time such as 2004-02-12T10:32:39 or seconds since 1970, got {_short(cell)}",
                 self._time_column,
             ) from None
-        if self._last is not None and time <= self._last:
+        if self._last is not None and time <= self._last and not self._any_order:
             last = from_microseconds(self._last).isoformat()
             what = "the same time again" if time == self._last else _short(cell)
             raise self._error(f"expected a time after {last}, got {what}", self._time_column)
@@ -275,10 +287,16 @@ def _separator(header: str) -> str:
 
 
 def read_stream(
-    lines: Iterable[str], source: str, time_column: str, channels: Sequence[str], *, ignore_extra: bool = False
+    lines: Iterable[str],
+    source: str,
+    time_column: str,
+    channels: Sequence[str],
+    *,
+    ignore_extra: bool = False,
+    any_order: bool = False,
 ) -> Iterator[Reading]:
     """Readings from an open stream of CSV or JSON lines, each as soon as its line is there. Raises `TableError`."""
-    rows = ReadingRows(lines, source, time_column, channels, ignore_extra=ignore_extra)
+    rows = ReadingRows(lines, source, time_column, channels, ignore_extra=ignore_extra, any_order=any_order)
     for time, values in rows:
         yield Reading(from_microseconds(time), values)
 

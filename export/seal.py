@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -164,18 +165,22 @@ def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.i
     """A stretch of held-out readings (N, C) and their times (N,), made to visit every path of the preparation.
 
     One value is missing (held), one is infinite, a long silence restarts the window, and the last third is shifted, so that it
-    is decided otherwise. The readings follow one another evenly, and again from the start where there are not enough.
+    is decided otherwise. The readings follow one another evenly, and again from the start where there are not enough. Where the
+    machine has to settle, there is time for it, at the beginning and after the silence.
     """
-    length, sampling = run.manifest.window.length, run.manifest.sampling
-    rows = 4 * length + 16
+    sampling, operating = run.manifest.sampling, run.manifest.operating
+    settling = 0 if operating is None else math.ceil(operating.settle_s / sampling.period_s)
+    needed = run.manifest.preparation.readings_needed
+    length = needed + settling
+    rows = 4 * needed + 16 + 2 * settling
     values = np.resize(_held(run.stream_values), (rows, len(run.manifest.channels)))
     times = run.stream_times[0] + round(sampling.period_s * 1e6) * np.arange(rows)
     spread = values.std(axis=0)
     values[length + 1, 0] = np.nan
     values[length + 3, -1] = np.inf
-    last = slice(-(len(values) // 3), None)
+    last = slice(-((rows - 2 * settling) // 3), None)
     values[last] += np.linspace(0, 12, len(values[last]))[:, None] * spread
-    times[2 * length :] += round(2e6 * sampling.longest_gap_s)
+    times[length + run.manifest.window.length :] += round(2e6 * sampling.longest_gap_s)
     return values, times
 
 

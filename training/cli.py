@@ -50,7 +50,10 @@ def main(arguments: Sequence[str]) -> int:
 def _carry_out(planned: Plan) -> Run:
     windows = {name: len(part.windows) for name, part in planned.data.parts.items()}
     parts = ", ".join(f"{count} for {name.replace('_', ' ')}" for name, count in windows.items())
-    _say(f"windows of {planned.config.window.length} readings x {len(planned.channels)} channels: {parts}")
+    _say(f"windows of {planned.config.window.length} readings x {len(planned.data.scaling.center)} inputs: {parts}")
+    if off := sum(part.rows_off for part in planned.data.parts.values()):
+        rows = sum(part.rows for part in planned.data.parts.values())
+        _say(f"left out because the machine is off or settling: {off} of {rows} rows")
     config = planned.config
     _say("starting TensorFlow")
     with quiet_tensorflow():

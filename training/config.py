@@ -14,8 +14,19 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import InputError
-from edge_runtime.manifest import AlarmPolicy, Channel, Cleaning, Sampling, Window
+from edge_runtime.manifest import (
+    AlarmPolicy,
+    Channel,
+    Cleaning,
+    Derived,
+    Operating,
+    Sampling,
+    Sensors,
+    Waveform,
+    Window,
+)
 from edge_runtime.manifest_decision import ScoreKind, check_score
+from edge_runtime.manifest_preparation import check_clip
 from edge_runtime.schema import decode
 from edge_runtime.threshold_rules import PercentileRule, ThresholdRule
 from training.families import (
@@ -91,7 +102,8 @@ class Data:
     """Which readings are normal and to be learned."""
 
     files: tuple[str, ...]
-    """CSV, JSON lines or Parquet files in order of time, relative to the configuration."""
+    """CSV, JSON lines or Parquet files, or raw snapshots (npz, or a folder of CSV files), in order of time, relative to the
+    configuration."""
     time_column: str = "timestamp"
     start: datetime | None = None
     """First moment used; without an offset it is UTC."""
@@ -100,8 +112,12 @@ class Data:
     exclude: tuple[Exclusion, ...] = ()
     """Times in between that are left out; no window reaches across one."""
     shares: Shares = field(default_factory=Shares)
+    interpolate: int = 0
+    """At most this many missing values in a row are interpolated before fitting; the device, which must not look ahead, holds."""
 
     def __post_init__(self) -> None:
+        if self.interpolate < 0:
+            raise ValueError(f"expected interpolate of 0 or more rows, got {self.interpolate}")
         if not self.files:
             raise ValueError("expected one or more files, got none")
         if len(set(self.files)) != len(self.files):
@@ -115,6 +131,11 @@ class ScalingRule:
     """How the channels are scaled; see `edge_runtime/scale.py`."""
 
     kind: Literal["standard", "min_max", "robust"] = "standard"
+    clip: float | None = None
+    """Scaled values are limited to this size; None leaves them as they are."""
+
+    def __post_init__(self) -> None:
+        check_clip(self.clip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +220,18 @@ class Config:
     window: Window = field(default_factory=lambda: Window(8))
     model: Model | Auto = field(default_factory=lambda: LinearAutoencoder("linear_autoencoder"))
     channels: tuple[Channel, ...] | None = None
-    """The columns to use, in the order of the model's inputs; None: all but the time."""
+    """The columns to use, in the order of the model's inputs; None: all but the time. With a waveform: what to say of some of
+    its features."""
+    derived: tuple[Derived, ...] = ()
+    """What the model is given beside the channels."""
+    waveform: Waveform | None = None
+    """How a snapshot of raw samples becomes a reading."""
     seed: int = 1
     """Of every random number; the same seed, data and machine give the same weights."""
     cleaning: Cleaning = field(default_factory=Cleaning)
+    operating: Operating | None = None
+    """When the machine is in the state to learn; None: always."""
+    sensors: Sensors = field(default_factory=Sensors)
     scaling: ScalingRule = field(default_factory=ScalingRule)
     fit: Fit = field(default_factory=Fit)
     score: ScoreRule = field(default_factory=ScoreRule)
@@ -222,6 +251,8 @@ class Config:
             names = [channel.name for channel in self.channels]
             if not names or len(set(names)) != len(names) or self.data.time_column in names:
                 raise ValueError(f"expected one or more channels with different names, got {names}")
+            if self.operating is not None and self.waveform is None:  # whose features are more than these
+                self.operating.check_channels(tuple(names))
 
     @property
     def models(self) -> tuple[Model, ...]:

@@ -1,6 +1,6 @@
 """From files of normal readings to the windows of three parts: fit, early stopping, calibration.
 
-read and join -> cut to the wanted times -> leave out intervals -> split by rows, in order of time -> clean, scale and window
+read and join -> cut to the wanted times -> leave out intervals -> split by rows, in order of time -> clean, derive, scale and window
 each unbroken stretch with the device's own `Preparation`. No window reaches across a split or an interval left out.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,11 +19,14 @@ from edge_runtime.errors import TableError, TrainingError
 from edge_runtime.manifest import Channel, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import from_microseconds, to_microseconds
-from edge_runtime.scale import fit_scaling
-from edge_runtime.tables import Table, check_not_all_missing, read_table
+from edge_runtime.snapshots import read_snapshots
+from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_table
+from edge_runtime.threshold_rules import ThresholdRule
 from training.config import Config, Data
 from training.families import is_closed_form
+from training.inputs import fit_channels, fit_derived
 from training.parquet import read_parquet
+from training.usable import check_in_state, interpolated, usable_values, with_stuck_limits
 
 PARTS = ("fit", "early_stopping", "calibration")
 """In order of time. A model in closed form is fitted to all rows, and has the first part only (`crossfit.py`)."""
@@ -47,14 +50,23 @@ class Part:
     """One of `PARTS`."""
     stretches: tuple[Stretch, ...]
     windows: npt.NDArray[np.float32]
-    """(B, T, C) cleaned and scaled, in order of time."""
+    """(B, T, F) prepared, in order of time."""
     begins: npt.NDArray[np.bool_]
     """(B,): nothing unbroken leads from the window before to this one, as after a gap; scores are smoothed from here on."""
+    in_state: tuple[Stretch, ...] | None = None
+    """The pieces of the stretches in which the machine is in the state to learn; None: all of them."""
+    interpolated: tuple[Stretch, ...] | None = None
+    """The stretches as the windows were made of them, short gaps filled in; None: as measured."""
 
     @property
     def rows(self) -> int:
         """How many readings it has."""
         return sum(len(stretch.times) for stretch in self.stretches)
+
+    @property
+    def rows_off(self) -> int:
+        """How many of them are left out, because the machine is not in the state to learn."""
+        return 0 if self.in_state is None else self.rows - sum(len(stretch.times) for stretch in self.in_state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class NormalData:
     scaling: Scaling
     parts: dict[str, Part]
     """By name, in order of time."""
+    sections: PreparationSections
+    """How the windows were prepared: the configuration, with all that was found in the fit part."""
 
     @property
     def last(self) -> Part:
@@ -92,21 +106,41 @@ def prepare_data(
     one_part = is_closed_form(config.model) if one_part is None else one_part
     names = PARTS[:1] if one_part else PARTS
     stretches = dict(zip(names, split(table, config.data, len(names)), strict=True))
-    fit_rows = np.concatenate([stretch.values for stretch in stretches["fit"]])
+    sections = _sections(config, table, channels)
+    judged = names if config.operating is not None else ("fit",)
+    learned = {name: _interpolate(stretches[name], config.data.interpolate) for name in names[:-1]}
+    learned[names[-1]] = stretches[names[-1]]  # its scores, which give the threshold, must be those of the device
+    usable, in_state = {}, {}
+    for name in judged:
+        pairs = [usable_values(sections, each.values, each.times) for each in learned[name]]
+        usable[name], in_state[name] = [values for values, _ in pairs], [rows for _, rows in pairs]
+    if config.operating is not None:
+        for name in judged:
+            rows = np.concatenate([stretch.values for stretch in stretches[name]])
+            source = f"{table.source}: the {name} part"
+            check_in_state(config.operating, source, table.channels, rows, np.concatenate(in_state[name]))
     try:  # even if an earlier scaling is kept: a channel that does not vary is an error in either case
-        fitted = fit_scaling(config.scaling.kind, only_valid(fit_rows, channels), table.channels)
+        of_channels = fit_channels(config.scaling, channels, np.concatenate(usable["fit"]))
+        sections = _fitted(sections, usable["fit"])
+        fitted = fit_derived(sections._replace(scaling=of_channels), learned["fit"])
     except TrainingError as fault:
         raise TrainingError(f"{table.source}: the fit part: {fault}") from None
-    scaling = fitted if scaling is None else scaling
+    sections = sections._replace(scaling=fitted if scaling is None else scaling)
     strides = {name: config.fit.stride if name == "fit" and len(names) > 1 else 1 for name in names}
     parts = {
-        name: Part(name, stretches[name], *_windows(config, channels, scaling, stretches[name], strides[name]))
+        name: Part(
+            name,
+            stretches[name],
+            *_windows(sections, learned[name], strides[name]),
+            None if config.operating is None else _in_state(stretches[name], in_state[name]),
+            tuple(learned[name]),
+        )
         for name in names
     }
     for part in parts.values():
-        gives_threshold = part.name == names[-1]
-        _check_enough(part, config, table.source, gives_threshold)
-    return NormalData(scaling, parts)
+        rule = config.threshold if part.name == names[-1] else None
+        _check_enough(part, sections.readings_needed, rule, table.source)
+    return NormalData(sections.scaling, parts, sections)
 
 
 def read_files(config: Config, folder: Path) -> tuple[Table, dict[str, str]]:
@@ -117,18 +151,21 @@ def read_files(config: Config, folder: Path) -> tuple[Table, dict[str, str]]:
     Without configured channels the first file's columns are the channels, and the other files must have the same. Raises
     `TableError`, also for a file that does not begin after the one before it ends.
     """
-    names = None if config.channels is None else tuple(channel.name for channel in config.channels)
+    channels = config.channels if config.waveform is None else config.waveform.columns
+    names = None if channels is None else tuple(channel.name for channel in channels)
     ignore_extra = names is not None
     tables: list[Table] = []
     sha256 = {}
     for file in config.data.files:
         path = folder / file
-        read = read_parquet if path.suffix == ".parquet" else read_table
-        table = read(path, config.data.time_column, names, ignore_extra=ignore_extra)
+        if holds_snapshots(path):
+            table = read_snapshots(path, config.waveform)
+        else:
+            read = read_parquet if path.suffix == ".parquet" else read_table
+            table = read(path, config.data.time_column, names, ignore_extra=ignore_extra)
         names = table.channels
         tables.append(table)
-        with path.open("rb") as opened:
-            sha256[file] = hashlib.file_digest(opened, "sha256").hexdigest()
+        sha256[file] = _sha256(path)
     return _join(tables), sha256
 
 
@@ -161,34 +198,23 @@ def split(table: Table, data: Data, parts: int = len(PARTS)) -> tuple[tuple[Stre
     return tuple(_stretches(times[begin:end], values[begin:end], passed[begin:end]) for begin, end in pairwise(borders))
 
 
-def window_times(
-    config: Config, channels: Sequence[Channel], scaling: Scaling, part: Part, stride: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def window_times(data: NormalData, part: Part, stride: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The times (B,) in microseconds of the first and the last reading of each of the part's windows.
 
     They are worked out anew, because only a trimmed fit asks for them.
     """
-    preparation = Preparation(
-        PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
-    )
+    preparation = Preparation(data.sections)
     first, last = [], []
-    for stretch in part.stretches:
+    for stretch in part.interpolated or part.stretches:
         ends = preparation.windows_of(stretch.values, stretch.times)[1][::stride]
-        first.append(stretch.times[np.maximum(ends - config.window.length + 1, 0)])
+        first.append(stretch.times[np.maximum(ends - data.sections.window.length + 1, 0)])
         last.append(stretch.times[ends])
     return np.concatenate(first), np.concatenate(last)
 
 
-def only_valid(values: npt.NDArray[np.float64], channels: Sequence[Channel]) -> npt.NDArray[np.float64]:
-    """A copy of `values` (N, C) with NaN in place of what is outside its channel's valid range, as the device treats it."""
-    low = [-np.inf if channel.low is None else channel.low for channel in channels]
-    high = [np.inf if channel.high is None else channel.high for channel in channels]
-    return np.where((values >= low) & (values <= high), values, np.nan)
-
-
 def longest_stream(part: Part, rows: int) -> Stretch:
-    """The last readings of the part's longest stretch, at most `rows` of them."""
-    longest = max(part.stretches, key=lambda stretch: len(stretch.times))
+    """The last readings of the part's longest stretch with the machine in the state to learn, at most `rows` of them."""
+    longest = max(part.in_state or part.stretches, key=lambda stretch: len(stretch.times))
     return Stretch(longest.times[-rows:], longest.values[-rows:])
 
 
@@ -214,13 +240,69 @@ def _stretches(
     return tuple(Stretch(moments, readings) for moments, readings in pieces)
 
 
-def _windows(
-    config: Config, channels: Sequence[Channel], scaling: Scaling, stretches: Sequence[Stretch], stride: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Every `stride`th full window (B, T, C) of each stretch, and whether the window restarted since the one before (B,)."""
-    preparation = Preparation(
-        PreparationSections(tuple(channels), config.sampling, config.cleaning, scaling, config.window)
+def _sha256(path: Path) -> str:
+    """Of a file, or of the names and hashes of a folder's CSV files."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
+        return hashlib.sha256("".join(f"{file.name} {_sha256(file)}\n" for file in files).encode()).hexdigest()
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _sections(config: Config, table: Table, channels: Sequence[Channel]) -> PreparationSections:
+    """How the readings are to be prepared, with a scaling that changes nothing until one is fitted."""
+    as_is = Scaling("standard", (0.0,) * len(channels), (1.0,) * len(channels))
+    if config.operating is not None:
+        try:
+            config.operating.check_channels(table.channels)
+        except ValueError as fault:
+            raise TrainingError(f"{table.source}: {fault}") from None
+    return PreparationSections(
+        tuple(channels),
+        config.sampling,
+        config.cleaning,
+        as_is,
+        config.window,
+        operating=config.operating,
+        sensors=config.sensors,
+        derived=config.derived,
     )
+
+
+def _fitted(sections: PreparationSections, usable: Sequence[npt.NDArray[np.float64]]) -> PreparationSections:
+    """The sections with the limits and medians found in the usable values (N, C) of the fit part's stretches."""
+    sensors, cleaning = sections.sensors, sections.cleaning
+    if sensors is not None and sensors.stuck_factor is not None:
+        limited = with_stuck_limits(sections.channels, usable, sensors.stuck_factor, sections.window.length)
+        sections = sections._replace(channels=limited)
+    if cleaning.missing == "median" and cleaning.medians is None:
+        medians = tuple(np.nanmedian(np.concatenate(usable), axis=0).tolist())
+        sections = sections._replace(cleaning=replace(cleaning, medians=medians))
+    return sections
+
+
+def _interpolate(stretches: Sequence[Stretch], rows: int) -> tuple[Stretch, ...]:
+    """The stretches as they are learned."""
+    if rows == 0:
+        return tuple(stretches)
+    return tuple(Stretch(each.times, interpolated(each.values, each.times, rows)) for each in stretches)
+
+
+def _in_state(stretches: Sequence[Stretch], in_state: Sequence[npt.NDArray[np.bool_]]) -> tuple[Stretch, ...]:
+    """The pieces of the stretches whose rows are in the state to learn, each of `in_state` (N,)."""
+    found = []
+    for stretch, is_on in zip(stretches, in_state, strict=True):
+        cuts = np.flatnonzero(np.diff(is_on)) + 1
+        pieces = zip(np.split(stretch.times, cuts), np.split(stretch.values, cuts), np.split(is_on, cuts), strict=True)
+        found += [Stretch(times, readings) for times, readings, on in pieces if on.any()]
+    return tuple(found)
+
+
+def _windows(
+    sections: PreparationSections, stretches: Sequence[Stretch], stride: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Every `stride`th full window (B, T, F) of each stretch, and whether the window restarted since the one before (B,)."""
+    preparation = Preparation(sections)
     windows, begins = [], []
     for stretch in stretches:
         found, _, is_first = preparation.windows_of(stretch.values, stretch.times)
@@ -229,14 +311,14 @@ def _windows(
     return np.concatenate(windows), np.concatenate(begins)
 
 
-def _check_enough(part: Part, config: Config, source: str, gives_threshold: bool) -> None:
+def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, source: str) -> None:
     """Raise `TrainingError` unless the part has a window, and enough of them for the threshold's rule if it comes from here."""
-    length, rule = config.window.length, config.threshold
-    needed = rule.fewest_scores if gives_threshold else 1
+    needed = 1 if rule is None else rule.fewest_scores
     if len(part.windows) >= needed:
         return
-    what = "one window" if needed == 1 else f"the {needed} windows that a threshold of the kind {rule.kind} needs"
+    what = "one window" if rule is None else f"the {needed} windows that a threshold of the kind {rule.kind} needs"
+    off = f", {part.rows_off} of them off," if part.rows_off else ""
     raise TrainingError(
-        f"{source}: the {part.name} part: expected at least {length + needed - 1} unbroken rows for {what}, "
-        f"got {part.rows} rows with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
+        f"{source}: the {part.name} part: expected at least {readings_needed + needed - 1} unbroken rows for {what}, "
+        f"got {part.rows} rows{off} with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
     )

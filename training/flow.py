@@ -25,10 +25,11 @@ from training.calibrate import Calibration, HeldOut, answers, calibrate, fit_sco
 from training.config import Auto, Config, Model, parse_config, read_config
 from training.cost import multiply_adds
 from training.crossfit import cross_fitted
-from training.data import NormalData, Part, longest_stream, prepare_data, read_files, window_times
+from training.data import NormalData, Part, Stretch, longest_stream, prepare_data, read_files, window_times
 from training.extra import require_extra
 from training.families import LinearAutoencoder, is_closed_form
 from training.fit import Fitted, Progress
+from training.inputs import describe_channels
 from training.keras_engine import KerasEngine
 from training.labelled import EvaluationTable, leave_out_training, read_evaluation_table
 from training.models import estimates
@@ -51,7 +52,7 @@ from training.trim import Trimmed, describe_dropped, fit_trimmed
 MOST_WINDOWS = 4_000
 """Held-out windows kept in a run directory."""
 STREAM_ROWS = 512
-"""Held-out rows kept in a run directory, or four window lengths if that is more."""
+"""Held-out rows kept in a run directory, or four times what the first score needs if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,13 @@ def plan(
     check_target(target, RECORD if force else None)
     earlier = None if from_run is None else read_run(from_run)
     table, sha256 = read_files(config, Path(config_path).parent)
-    channels = config.channels or tuple(Channel(name) for name in table.channels)
+    channels = describe_channels(config, table)
     if earlier is not None:
         _check_continues(earlier, config, channels)
     data = prepare_data(config, table, channels, None if earlier is None else earlier.manifest.scaling)
     whole = None
     if isinstance(config.model, Auto):
-        check_room(data.parts["early_stopping"].stretches, config.window.length)
+        check_room(_in_state(data), data.sections.readings_needed)
         if any(map(is_closed_form, config.models)):
             whole = prepare_data(config, table, channels, one_part=True)
     test = _evaluation_table(config, Path(config_path).parent, channels, data, sha256)
@@ -141,7 +142,7 @@ def carry_out(plan: Plan, progress: Progress | None = None, announce: Callable[[
         model=trained.model,
         manifest=trained.manifest,
         config=plan.config_text,
-        normal=_normal_readings(plan.data, config.window.length),
+        normal=_normal_readings(plan.data),
         record=trained.record,
         report=report,
         force=plan.force,
@@ -180,7 +181,7 @@ def _fit(plan: Plan, spec: Model, progress: Progress | None) -> _Trained:
     trimmed = None
     if dropped is not None:
         stride = 1 if is_cross_fitted else config.fit.stride
-        times = window_times(config, plan.channels, plan.data.scaling, parts["fit"], stride)
+        times = window_times(plan.data, parts["fit"], stride)
         trimmed = describe_dropped(dropped, *times)
     record = _record(plan, fitted, trimmed)
     return _Trained(spec, fitted.model, calibration, _manifest(plan, spec, record, calibration), record)
@@ -214,13 +215,17 @@ def _choose(plan: Plan, progress: Progress | None, announce: Callable[[str], Non
         )
         for each in trained
     ]
-    held_out = plan.data.parts["early_stopping"].stretches
-    selection = select(candidates, held_out, plan.config.window.length, plan.config.seed)
+    selection = select(candidates, _in_state(plan.data), plan.data.sections.readings_needed, plan.config.seed)
     chosen = trained[selection.chosen]
     if plan.whole is not None and is_closed_form(chosen.spec):
         plan = replace(plan, data=plan.whole)
         chosen = _fit(plan, chosen.spec, progress)
     return plan, replace(chosen, record=replace(chosen.record, selection=selection))
+
+
+def _in_state(data: NormalData) -> tuple[Stretch, ...]:
+    """The early-stopping part's readings with the machine in the state to learn."""
+    return data.early_stopping.in_state or data.early_stopping.stretches
 
 
 def _evaluation_table(
@@ -258,8 +263,16 @@ def _check_continues(earlier: Run, config: Config, channels: Sequence[Channel]) 
             [(each.name, each.unit) for each in before.channels],
             [(each.name, each.unit) for each in channels],
         ),
+        (
+            "channels that are inputs",
+            [each.name for each in before.channels if each.is_input],
+            [each.name for each in channels if each.is_input],
+        ),
+        ("derived inputs", before.derived, config.derived),
+        ("waveform", before.waveform, config.waveform),
         ("window length", before.window.length, config.window.length),
         ("kind of scaling", before.scaling.kind, config.scaling.kind),
+        ("clip of the scaling", before.scaling.clip, config.scaling.clip),
     ):
         if expected != got:
             raise RunError(f"{earlier.path}: expected the run's own {what} to train on from it, {expected}, got {got}")
@@ -301,15 +314,19 @@ def _manifest(plan: Plan, spec: Model, record: Record, calibration: Calibration)
         family=spec.family,
         parameters=record.parameters,
         time_column=config.data.time_column,
-        channels=plan.channels,
+        channels=plan.data.sections.channels,
         sampling=config.sampling,
-        cleaning=config.cleaning,
+        cleaning=plan.data.sections.cleaning,
         scaling=plan.data.scaling,
         window=config.window,
+        operating=config.operating,
+        sensors=config.sensors,
         score=calibration.score,
         threshold=calibration.threshold,
         alarm=config.alarm,
         calibration=calibration.quantiles,
+        derived=config.derived,
+        waveform=config.waveform,
         provenance=Provenance(
             trained_at=record.trained_at,
             seed=config.seed,
@@ -330,10 +347,10 @@ def _manifest(plan: Plan, spec: Model, record: Record, calibration: Calibration)
     )
 
 
-def _normal_readings(data: NormalData, length: int) -> NormalReadings:
+def _normal_readings(data: NormalData) -> NormalReadings:
     windows = data.last.windows
     kept = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(np.int64)
-    stream = longest_stream(data.last, max(STREAM_ROWS, 4 * length))
+    stream = longest_stream(data.last, max(STREAM_ROWS, 4 * data.sections.readings_needed))
     return NormalReadings(windows[kept], stream.values, stream.times)
 
 

@@ -84,7 +84,7 @@ def build_report(trained: Trained) -> Report:
     """
     manifest = trained.manifest
     detector = Detector(manifest, KerasEngine(trained.model), engine_name="keras")
-    longest = max(trained.normal.stretches, key=lambda stretch: len(stretch.times))
+    longest = max(trained.normal.in_state or trained.normal.stretches, key=lambda stretch: len(stretch.times))
     held_out = detector.score(longest.values, longest.times.view("datetime64[us]"))
     false_alarms = evaluate_verdicts(held_out).false_alarms
     judged = None if trained.test is None else judge_table(detector, trained.test)

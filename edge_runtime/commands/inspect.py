@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
-from edge_runtime.manifest import Channel, Manifest, Variant
+from edge_runtime.manifest import Channel, Cleaning, Grid, Manifest, Operating, Variant, Waveform
 from edge_runtime.schema import encode
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
 
@@ -40,8 +40,12 @@ def describe(m: Manifest) -> list[str]:
         ("family", f"{m.family}, {m.parameters} parameters"),
         ("time column", m.time_column),
         ("sampling", f"every {m.sampling.period_s:g} s; after {m.sampling.longest_gap_s:g} s the window starts again"),
-        ("missing values", f"hold the last value for {m.cleaning.hold_limit} readings"),
-        ("scaling", m.scaling.kind),
+        ("grid", _grid(m.sampling.grid)),
+        ("missing values", f"{_filled(m.cleaning)} for {m.cleaning.hold_limit} readings"),
+        ("silent sensors", "a gap" if m.sensors is None or not m.sensors.silent else "a fault"),
+        ("operating state", _operating(m.operating)),
+        *([("waveform", _waveform(m.waveform))] if m.waveform else []),
+        ("scaling", m.scaling.kind + (f", clipped at {m.scaling.clip:g}" if m.scaling.clip else "")),
         ("window", f"{m.window.length} readings"),
         ("score", f"{m.score.kind} over {last} steps"),
         ("threshold", threshold_text(m.threshold)),
@@ -56,14 +60,51 @@ def describe(m: Manifest) -> list[str]:
     width = max(len(label) for label, _ in rows)
     lines = [f"{label:{width}}  {text}" for label, text in rows]
     lines += ["", "channels", *(f"  {_channel(channel)}" for channel in m.channels)]
+    if m.derived:
+        lines += ["", "derived", *(f"  {name}" for each in m.derived for name in each.names)]
     lines += ["", "variants", *(line for variant in m.variants for line in _variant(variant))]
     return lines
 
 
+def _grid(grid: Grid | None) -> str:
+    if grid is None:
+        return "none: readings as they come, late ones left out"
+    return (
+        f"{grid.value} value of each period, late ones for {grid.max_delay_s:g} s, of duplicates the {grid.duplicate}"
+    )
+
+
+def _filled(cleaning: Cleaning) -> str:
+    return "hold the last value" if cleaning.missing == "hold" else "the median in training"
+
+
+def _operating(operating: Operating | None) -> str:
+    if operating is None:
+        return "always the known one"
+    until = "" if operating.until is None else f" until {operating.until}"
+    settle = f", {operating.settle_s:g} s after switching on" if operating.settle_s else ""
+    return f"when {operating.when}{until}{settle}; else readings are off"
+
+
 def _channel(channel: Channel) -> str:
     limits = [f"{word} {limit:g}" for word, limit in (("from", channel.low), ("to", channel.high)) if limit is not None]
-    valid = f", valid {' '.join(limits)}" if limits else ""
-    return f"{channel.name}{f' ({channel.unit})' if channel.unit else ''}{valid}"
+    rails = " or ".join(f"{rail:g}" for rail in (channel.rail_low, channel.rail_high) if rail is not None)
+    parts = [
+        f"{channel.name}{f' ({channel.unit})' if channel.unit else ''}",
+        f"valid {' '.join(limits)}" if limits else "",
+        "" if channel.max_rate is None else f"at most {channel.max_rate:g} a second",
+        "" if channel.stuck_after is None else f"stuck after {channel.stuck_after} readings",
+        f"saturated after {channel.saturated_after} readings at {rails}" if rails else "",
+        "" if channel.is_input else "not given to the model",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _waveform(waveform: Waveform) -> str:
+    return (
+        f"snapshots of {waveform.length} samples at {waveform.sample_rate_hz:g} Hz of {', '.join(waveform.channels)}, "
+        f"{waveform.window} window"
+    )
 
 
 def _variant(variant: Variant) -> list[str]:

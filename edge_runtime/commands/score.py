@@ -13,7 +13,7 @@ from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError, TableError
 from edge_runtime.manifest import Threshold
 from edge_runtime.readings import STATUSES, Alert, Verdict
-from edge_runtime.tables import Table, check_not_all_missing, read_stream, read_table
+from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_stream, read_table
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
 
 
@@ -43,7 +43,11 @@ def _parser() -> argparse.ArgumentParser:
         "tail -f readings.csv | anomalite score pump.anomalite - --json",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="a file NAME.anomalite")
-    parser.add_argument("data", metavar="DATA", help="CSV or JSON lines; - reads standard input, line by line")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="CSV or JSON lines; raw snapshots: npz or a folder of CSV files; - reads standard input, line by line",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--engine", metavar="NAME", default="auto", help=f"auto, {', '.join(ENGINES)}")
     parser.add_argument("--variant", metavar="NAME", help="one of the bundle's variants (see anomalite inspect)")
@@ -55,8 +59,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score_file(detector: Detector, path: str, ignore_extra: bool, plot: str | None) -> Iterable[Verdict]:
     manifest = detector.manifest
-    table = read_table(path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra)
-    _check_scorable(table, manifest.window.length)
+    if holds_snapshots(path):
+        from edge_runtime.snapshots import read_snapshots
+
+        table = read_snapshots(path, manifest.waveform)
+    else:
+        has_grid = manifest.sampling.grid is not None  # and with it a policy for late and repeated times
+        table = read_table(
+            path, manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra, any_order=has_grid
+        )
+    _check_scorable(table, manifest.preparation.readings_needed)
     verdicts = detector.score(table.values, table.datetimes)
     if plot:
         from edge_runtime.plot import plot_verdicts
@@ -77,7 +89,12 @@ def _score_stream(detector: Detector, ignore_extra: bool) -> Iterable[Verdict]:
         raise InputError("standard input: cannot be read: it is closed")
     sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]  # a bad byte becomes a bad cell, with its row
     readings = read_stream(
-        sys.stdin, "standard input", manifest.time_column, manifest.channel_names, ignore_extra=ignore_extra
+        sys.stdin,
+        "standard input",
+        manifest.time_column,
+        manifest.channel_names,
+        ignore_extra=ignore_extra,
+        any_order=manifest.sampling.grid is not None,
     )
     for reading in readings:
         yield detector.update(reading)
@@ -97,17 +114,22 @@ def _write_json(verdicts: Iterable[Verdict]) -> tuple[int, int]:
 def _write_table(verdicts: Iterable[Verdict], threshold: Threshold) -> tuple[int, int]:
     """Write a row for each verdict and a summary; returns how many have a score and how many are anomalous."""
     counts = dict.fromkeys(STATUSES, 0)
+    faults: dict[str, int] = {}
     anomalous = 0
     alerts: list[Alert] = []
     write(f"{'time (UTC)':19}  {'status':12}  {'score':>10}  {'threshold':>10}  {'anomalous':9}  {'alarm':7}  mostly")
     for verdict in verdicts:
         counts[verdict.status] += 1
         anomalous += verdict.anomalous is True
+        for channel in verdict.fault_channels:
+            faults[channel] = faults.get(channel, 0) + 1
         if (alert := verdict.alert()) is not None:
             alerts.append(alert)
         write(_row(verdict))
     write("")
     write(f"{sum(counts.values())} readings: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n))
+    if faults:
+        write("sensors at fault: " + ", ".join(f"{channel} in {n} readings" for channel, n in faults.items()))
     write(f"{anomalous} anomalous, {sum(alert.kind == 'raised' for alert in alerts)} alarms")
     write(f"threshold {threshold_text(threshold)}; false alarms: {false_alarms_text(threshold)}")
     for alert in alerts:
@@ -118,7 +140,8 @@ def _write_table(verdicts: Iterable[Verdict], threshold: Threshold) -> tuple[int
 def _row(verdict: Verdict) -> str:
     time = f"{verdict.time:%Y-%m-%d %H:%M:%S}  {verdict.status:12}"
     if verdict.score is None or verdict.contributions is None:
-        return f"{time}  {'-':>10}  {verdict.threshold:10.4g}  {'-':9}  {verdict.alarm:7}"
+        row = f"{time}  {'-':>10}  {verdict.threshold:10.4g}  {'-':9}  {verdict.alarm:7}  {', '.join(verdict.fault_channels)}"
+        return row.rstrip()
     contributions = verdict.contributions
     top = max(contributions, key=lambda name: contributions[name])
     answer = "yes" if verdict.anomalous else "no"

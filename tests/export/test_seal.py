@@ -20,6 +20,7 @@ from edge_runtime.commands.verify import verify
 from edge_runtime.detector import load
 from edge_runtime.errors import ExportError, OutputError, RunError
 from edge_runtime.golden import read_golden
+from edge_runtime.manifest import Grid, Operating, Sensors
 from edge_runtime.readings import STATUSES
 from export import export_run
 from export.variants import RECIPES, Recipe
@@ -232,3 +233,96 @@ def test_golden_readings_need_no_long_stretch(rows: int, demo: Demo, tmp_path: P
     result = export_run(replace(run, normal=short), tmp_path / "out.anomalite")
     scored = ~np.isnan(read_golden(result.bundle).scores["numpy-float32"])
     assert scored.sum() >= 10
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_golden_readings_leave_time_to_settle(demo: Demo, tmp_path: Path) -> None:
+    """A machine that has to settle after it switched on, and after a gap, is scored before the gap and after it."""
+    run = read_run(demo.run_directory)
+    channel = run.manifest.channel_names[0]
+    rule = Operating(f"`{channel}` > -1e9", settle_s=20.5 * run.manifest.sampling.period_s)
+    run = replace(run, manifest=replace(run.manifest, operating=rule))
+    golden = read_golden(export_run(run, tmp_path / "out.anomalite").bundle)
+    assert {STATUSES[code] for code in golden.status_codes} >= {"scored", "warming_up", "out_of_range", "off"}
+    is_scored = ~np.isnan(golden.scores["numpy-float32"])
+    gap = int(np.diff(golden.times).argmax())
+    assert is_scored[: gap + 1].sum() >= 5
+    assert is_scored[gap + 1 :].sum() >= 5
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_golden_readings_pass_through_a_grid(demo: Demo, tmp_path: Path) -> None:
+    """Each completes the row of the one before it; silent and stuck sensors are looked for."""
+    run = read_run(demo.run_directory)
+    sampling = replace(run.manifest.sampling, grid=Grid("mean"))
+    run = replace(run, manifest=replace(run.manifest, sampling=sampling, sensors=Sensors()))
+    golden = read_golden(export_run(run, tmp_path / "out.anomalite").bundle)
+    assert {STATUSES[code] for code in golden.status_codes} == {
+        "scored", "warming_up", "gap", "out_of_range", "collecting",
+    }  # fmt: skip
+    assert (~np.isnan(golden.scores["numpy-float32"])).sum() >= 10
+
+
+SNAPSHOTS = """\
+name = "shaft"
+[data]
+files = ["snapshots.npz"]
+[sampling]
+period_s = 600
+longest_gap_s = 1800
+[waveform]
+sample_rate_hz = 1000
+length = 64
+features = ["rms", "kurtosis"]
+bands = [[0, 200], [200, 500]]
+[waveform.channels]
+b1 = "g"
+[[channels]]
+name = "rms_b1"
+is_input = false
+[[derived]]
+kind = "rolling_std"
+channel = "rms_b1"
+length = 8
+[[derived]]
+kind = "time_of_day"
+[scaling]
+kind = "robust"
+clip = 10
+[window]
+length = 4
+[model]
+family = "dense_autoencoder"
+hidden = [6]
+[fit]
+epochs = 2
+"""
+
+
+def test_a_detector_of_snapshots_from_end_to_end(tmp_path: Path, only_numpy: None) -> None:
+    """Trained on raw snapshots with derived inputs and a clip, exported, verified, and scored snapshot by snapshot."""
+    samples = np.random.default_rng(1).integers(-2000, 2000, (260, 64, 1)).astype(np.int16)
+    np.savez(tmp_path / "snapshots.npz", time=1.7e9 + 600 * np.arange(260), samples=samples, scale=0.001)
+    (tmp_path / "train.toml").write_text(SNAPSHOTS)
+    run = train(tmp_path / "train.toml", tmp_path / "run")
+    bundle = export_run(run, tmp_path / "shaft.anomalite").bundle
+    assert all(result.passed for result in verify(bundle)[0])
+    golden = read_golden(bundle)
+    assert (~np.isnan(golden.scores["numpy-float32"])).sum() > 10
+
+    m = bundle.manifest
+    inputs = (
+        "kurtosis_b1",
+        "band_0_200_b1",
+        "band_200_500_b1",
+        "rms_b1.rolling_std_8",
+        "time_of_day.sin",
+        "time_of_day.cos",
+    )
+    assert m.input_names == inputs
+    assert m.scaling.clip == 10
+    detector = load(tmp_path / "shaft.anomalite", engine="numpy")
+    verdicts = [detector.update_snapshot(600.0 * row, each * 0.001) for row, each in enumerate(samples[:30])]
+    assert [verdict.status for verdict in verdicts] == ["warming_up"] * 10 + ["scored"] * 20
+    assert verdicts[-1].contributions is not None
+    assert tuple(verdicts[-1].contributions) == inputs

@@ -32,6 +32,7 @@ from edge_runtime.manifest import (
     BudgetThreshold,
     Channel,
     Cleaning,
+    Derived,
     FalseAlarms,
     IQRThreshold,
     Manifest,
@@ -82,18 +83,21 @@ THRESHOLDS: dict[str, Threshold] = {
 
 
 def manifest(T: int = 8, C: int = 3, **changes: Any) -> Manifest:
-    """A manifest for windows (T, C), one reading a second, with the given fields changed."""
-    names = [f"c{i}" for i in range(C)]
+    """A manifest for C channels, one reading a second, with the given fields changed; nothing is scaled."""
+    channels = changes.get("channels", tuple(Channel(f"c{i}", "g") for i in range(C)))
+    derived: tuple[Derived, ...] = changes.get("derived", ())
+    F = sum(channel.is_input for channel in channels) + sum(len(each.names) for each in derived)
     plain = Manifest(
         format=1,
         name="handmade",
         family="lstm_autoencoder",
         parameters=1,
         time_column="time",
-        channels=tuple(Channel(name, "g") for name in names),
+        channels=channels,
         sampling=Sampling(1.0, 3.0),
         cleaning=Cleaning(2),
-        scaling=Scaling("standard", (0.0,) * C, (1.0,) * C),
+        scaling=Scaling("standard", (0.0,) * F, (1.0,) * F),
+        derived=derived,
         window=Window(T),
         score=Score("mae", None),
         threshold=PercentileThreshold("percentile", 99.0, 1.0, 1.0),
@@ -104,7 +108,7 @@ def manifest(T: int = 8, C: int = 3, **changes: Any) -> Manifest:
             "2025-02-01T00:00:00+00:00", {"python": "3.11"}, {"epochs": 1.0},
         ),
     )  # fmt: skip
-    return replace(plain, **changes)
+    return replace(plain, **{key: value for key, value in changes.items() if key not in ("channels", "derived")})
 
 
 def variant(name: str, file: str, *engines: str) -> Variant:
@@ -226,13 +230,12 @@ def moments(times: np.ndarray) -> np.ndarray:
 def sealed(path: Path, m: Manifest | None = None, model: bytes | None = None, *, golden: bool = True) -> Path:
     """Write a bundle with one numpy variant and, from what it scores itself, golden readings."""
     m = manifest(4, 2) if m is None else m
-    T, C = m.window.length, len(m.channels)
-    model = lstm_model(T, C) if model is None else model
+    model = lstm_model(*m.window_shape) if model is None else model
     m = replace(m, variants=(variant("numpy-float32", "model.npz", "numpy"),))
     expected = None
     if golden:
-        values, times = stream(3 * T, C)
-        verdicts = Detector(m, open_engine("numpy", model, (T, C))).score(values, moments(times))
+        values, times = stream(3 * m.preparation.readings_needed, len(m.channels))
+        verdicts = Detector(m, open_engine("numpy", model, m.window_shape)).score(values, moments(times))
         readings = GoldenReadings(values, times, verdicts.status_codes, {"numpy-float32": verdicts.scores})
         expected = write_golden(readings)
     seal(path, m, {"numpy-float32": model}, expected)

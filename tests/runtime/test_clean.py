@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.clean import Clean
-from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling
+from edge_runtime.manifest import Channel, Cleaning, Sampling, Scaling, Sensors
 from edge_runtime.readings import STATUSES
 
 NAN = math.nan
@@ -93,6 +93,80 @@ def test_the_longest_gap_is_still_no_gap() -> None:
     assert step(clean, [1.0, 2.0], 3.0)[1:] == ("scored", False, True)
     assert step(clean, [5.0, 6.0], 6.000001) == ([5.0, 6.0], "gap", True, True)
     assert step(clean, [11.0, 6.0], 66.0)[1:] == ("out_of_range", True, False)
+
+
+def rated(hold_limit: int = 2) -> Clean:
+    """Two channels, of which the first changes by at most 2 a second."""
+    channels = (Channel("a", max_rate=2.0), Channel("b"))
+    return Clean(channels, Sampling(1.0, 3.0), Cleaning(hold_limit), SCALING, 1)
+
+
+def test_a_change_too_fast_is_impossible() -> None:
+    """Treated as missing and said; the rate itself is allowed, over the time since the last good value."""
+    clean = rated()
+    step(clean, [0.0, 0.0], 0)
+    assert step(clean, [2.0, 50.0], 1) == ([2.0, 50.0], "scored", False, True)
+    assert step(clean, [4.001, 0.0], 2) == ([2.0, 0.0], "out_of_range", False, True)
+    assert step(clean, [6.0, 0.0], 3) == ([6.0, 0.0], "scored", False, True)
+    assert step(clean, [NAN, 0.0], 4)[1] == "scored"
+    assert step(clean, [2.0, 0.0], 5) == ([2.0, 0.0], "scored", False, True)
+    assert step(clean, [-2.0, 0.0], 6.5) == ([2.0, 0.0], "out_of_range", False, True)
+    assert step(clean, [math.inf, 0.0], 7)[1] == "out_of_range"
+    assert step(clean, [-1.0, 0.0], 7.5)[1] == "scored"
+
+
+def test_a_new_level_is_believed_after_the_hold_limit() -> None:
+    """With nothing left to hold there is nothing to compare with: the window starts again at the new level."""
+    clean = rated(hold_limit=2)
+    step(clean, [0.0, 0.0], 0)
+    for second, (restarts, complete) in enumerate([(False, True), (False, True), (True, False)], 1):
+        assert step(clean, [90.0, 0.0], second)[1:] == ("out_of_range", restarts, complete)
+    assert step(clean, [90.0, 0.0], 4) == ([90.0, 0.0], "scored", False, True)
+
+
+def test_nothing_limits_the_first_value_and_the_first_after_a_gap() -> None:
+    """Nor the one after a reset; a late reading is no last good value."""
+    clean = rated()
+    assert step(clean, [1e6, 0.0], 10)[1] == "scored"
+    assert step(clean, [0.0, 0.0], 13.1) == ([0.0, 0.0], "gap", True, True)
+    assert step(clean, [50.0, 0.0], 13.0)[1] == "gap"
+    assert step(clean, [50.0, 0.0], 14)[1] == "out_of_range"
+    clean.reset(0)
+    assert step(clean, [NAN, 0.0], 15)[1] == "gap"
+    assert step(clean, [50.0, 0.0], 16)[1] == "scored"
+
+
+def test_a_silent_sensor_is_a_fault() -> None:
+    """One channel missing for too long while another speaks; all of them missing is a gap, so is one not missing for long."""
+    channels = (Channel("a"), Channel("b"))
+    clean = Clean(channels, Sampling(1.0, 3.0), Cleaning(1), SCALING, 1, Sensors())
+    assert step(clean, [NAN, 1.0], 0)[1:] == ("gap", True, False)  # nothing to hold, but nobody has waited for long
+    assert step(clean, [NAN, 1.0], 1)[1:] == ("sensor_fault", True, False)
+    assert clean.silent(0).tolist() == [True, False]
+    assert step(clean, [1.0, 1.0], 2) == ([1.0, 1.0], "scored", False, True)
+    assert not clean.silent(0).any()
+    assert step(clean, [1.0, NAN], 3)[1] == "scored"
+    assert step(clean, [math.inf, NAN], 4)[1] == "sensor_fault"
+    assert step(clean, [NAN, NAN], 5)[1] == "gap"
+    assert step(clean, [NAN, NAN], 5)[1] == "gap"
+    assert step(clean, [1.0, NAN], 6)[1] == "sensor_fault"
+    assert step(clean, [1.0, NAN], 60)[1] == "gap"
+    assert step(clean, [1.0, NAN], 61)[1] == "sensor_fault"
+    for sensors in (None, Sensors(silent=False)):
+        quiet = Clean(channels, Sampling(1.0, 3.0), Cleaning(0), SCALING, 1, sensors)
+        assert [step(quiet, [NAN, 1.0], second)[1] for second in range(3)] == ["gap"] * 3
+
+
+def test_a_missing_value_takes_the_median() -> None:
+    """Also before the first value, for as long as others would be held; the last good value is kept for the other rules."""
+    channels = (Channel("a"), Channel("b"))
+    clean = Clean(channels, Sampling(1.0, 3.0), Cleaning(1, "median", (7.0, 8.0)), SCALING, 1)
+    assert step(clean, [NAN, 1.0], 0) == ([7.0, 1.0], "scored", False, True)
+    assert step(clean, [NAN, 1.0], 1)[1:] == ("gap", True, False)
+    assert step(clean, [2.0, NAN], 2) == ([2.0, 8.0], "scored", False, True)
+    assert [float(column[0]) for column in clean.held] == [2.0, 1.0]
+    assert step(clean, [math.inf, 3.0], 3) == ([7.0, 3.0], "out_of_range", False, True)
+    assert step(clean, [NAN, NAN], 9) == ([7.0, 8.0], "gap", True, True)
 
 
 @given(

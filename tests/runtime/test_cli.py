@@ -25,7 +25,7 @@ from edge_runtime import cli
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines import installed_engines
 from edge_runtime.golden import read_golden
-from edge_runtime.manifest import PercentileThreshold, Sampling
+from edge_runtime.manifest import Channel, Derived, PercentileThreshold, Sampling, Scaling, Waveform
 from edge_runtime.schema import encode
 
 Main = Callable[..., subprocess.CompletedProcess[str]]
@@ -264,6 +264,7 @@ def test_score_writes_json(main: Main, data: Path) -> None:
                 "anomalous",
                 "alarm",
                 "contributions",
+                "fault_channels",
             ]
             assert verdict["time"] == f"2026-02-01T00:{row:02}:00+00:00"
             assert verdict["machine"] is None
@@ -501,6 +502,52 @@ def test_inspect(main: Main, tmp_path: Path) -> None:
     manifest = json.loads(done.stdout)
     assert manifest == json.loads(json.dumps(encode(Bundle.read(handmade.TINY).manifest)))
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.fixture
+def of_waveform(tmp_path: Path) -> Path:
+    """A bundle for snapshots, with a derived input and a channel that is none."""
+    waveform = Waveform(1000.0, 16, {"b1": "g"}, features=("rms", "kurtosis"))
+    channels = (Channel("rms_b1", "g", 0.0, 50.0), Channel("kurtosis_b1", "1", is_input=False))
+    derived = (Derived("rolling_std", "rms_b1", 3), Derived("time_of_day"))
+    scaling = Scaling("robust", (1.0, 0.1, 0.0, 0.0), (0.2, 0.1, 1.0, 1.0), 10.0)
+    m = handmade.manifest(4, 2, channels=channels, derived=derived, scaling=scaling, waveform=waveform)
+    return handmade.sealed(tmp_path / "wave.anomalite", m)
+
+
+def test_inspect_says_what_is_derived(main: Main, of_waveform: Path) -> None:
+    """Waveform, clip, derived inputs, and which channel the model is not given."""
+    done = main("inspect", of_waveform)
+    for part in (
+        "snapshots of 16 samples at 1000 Hz of b1, hann window",
+        "robust, clipped at 10",
+        "kurtosis_b1 (1), not given to the model",
+        "rms_b1.rolling_std_3",
+        "time_of_day.cos",
+    ):
+        assert part in done.stdout
+
+
+def test_score_takes_snapshots(main: Main, of_waveform: Path, tmp_path: Path) -> None:
+    """A verdict each, with contributions by the inputs' names; a file that does not fit is refused by name."""
+    samples = np.random.default_rng(1).normal(0, 1, (9, 16, 1))
+    np.savez(tmp_path / "snapshots.npz", time=1.7e9 + np.arange(9), samples=samples)
+    done = main("score", of_waveform, tmp_path / "snapshots.npz", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["status"] for each in verdicts] == ["warming_up"] * 5 + ["scored"] * 4
+    names = ["rms_b1", "rms_b1.rolling_std_3", "time_of_day.sin", "time_of_day.cos"]
+    assert list(verdicts[-1]["contributions"]) == names
+
+    np.savez(tmp_path / "short.npz", time=1.7e9 + np.arange(9), samples=samples[:, :15])
+    assert_refused(
+        main("score", of_waveform, tmp_path / "short.npz"), "short.npz: snapshot 1: expected samples (16, 1)"
+    )
+    np.savez(tmp_path / "few.npz", time=1.7e9 + np.arange(5), samples=samples[:5])
+    assert_refused(main("score", of_waveform, tmp_path / "few.npz"), "expected at least 6 rows for one window, got 5")
+    assert_refused(
+        main("score", handmade.TINY, tmp_path / "few.npz"), "few.npz: expected a table of readings, got snapsh"
+    )
 
 
 def test_verify(main: Main, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import handmade
 import numpy as np
@@ -16,21 +16,28 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import Answer, Window, answers, run_layers
 
+from edge_runtime import Reading
 from edge_runtime.detector import Detector
 from edge_runtime.engines import open_engine
 from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Derived,
+    Grid,
     Manifest,
     MovingQuantileThreshold,
+    Operating,
     PercentileThreshold,
     Sampling,
     Scaling,
     Score,
+    Sensors,
     SpotThreshold,
     Threshold,
 )
+from edge_runtime.prepare import Preparation
+from edge_runtime.readings import STATUSES
 
 T, C = 4, 2
 
@@ -45,31 +52,48 @@ def reconstruct_by_hand(model: bytes) -> partial[Window]:
 
 
 MODELS = {
-    "lstm": handmade.lstm_model(T, C),
-    "dense": handmade.dense_model(T, C),
-    "conv": handmade.conv_model(T, C),
-    "forecaster": handmade.forecaster_model(T, C, K=2),
+    "lstm": handmade.lstm_model,
+    "dense": handmade.dense_model,
+    "conv": handmade.conv_model,
+    "forecaster": partial(handmade.forecaster_model, K=2),
 }
 ESTIMATES = {"forecaster": 2}
 """Of the models that estimate fewer readings than the window has, how many."""
 
+
+@cache
+def model_of(kind: str, F: int) -> bytes:
+    """A numpy model for windows (T, F)."""
+    return MODELS[kind](T, F)
+
+
+DERIVED = [
+    Derived("difference", "c0"), Derived("rate", "c1"), Derived("rolling_mean", "c0", 3), Derived("rolling_std", "c1", 3),
+    Derived("rolling_skewness", "c0", 4), Derived("rolling_kurtosis", "c1", 5), Derived("rolling_std", "c0", 3),
+    Derived("time_of_day"),
+]  # fmt: skip
+"""Some of each kind; a test below says so."""
+
 usual = st.floats(-3, 3, width=32)
 strange = st.sampled_from([math.nan, math.nan, math.inf, -math.inf, 1e300, -1e300, 3e12, -2e13, 1e11, 6.5, -6.5])
-value = st.one_of(usual, usual, usual, usual, usual, strange)
+value = st.one_of(usual, usual, usual, usual, st.sampled_from([0.0, 0.5, 1.0, 2.0]), strange)
 """Mostly what the machine says, sometimes what it cannot mean."""
 step = st.one_of(
-    st.just(1.0), st.just(1.0), st.just(1.0), st.sampled_from([0.0, -1.0, -5.0, 0.5, 2.999999, 3.0, 3.000001, 60.0])
+    st.just(1.0),
+    st.just(1.0),
+    st.just(1.0),
+    st.sampled_from([0.0, -1.0, -5.0, 0.5, 0.25, -0.25, 2.999999, 3.0, 3.000001, 60.0]),
 )
 """Seconds to the next reading: repeats, swaps and gaps among them."""
 readings = st.lists(st.tuples(step, st.lists(value, min_size=C, max_size=C)), max_size=40)
 
 
 @st.composite
-def score_rules(draw: st.DrawFn) -> Score:
+def score_rules(draw: st.DrawFn, F: int) -> Score:
     """Any kind of score, smoothed or not."""
     kind = draw(st.sampled_from(["mae", "mse", "mahalanobis"]))
     part = st.floats(-1.5, 1.5)
-    whitening = tuple((draw(part), draw(part)) for _ in range(C)) if kind == "mahalanobis" else None
+    whitening = tuple(tuple(draw(part) for _ in range(F)) for _ in range(F)) if kind == "mahalanobis" else None
     return Score(kind, draw(st.sampled_from([None, 1, 2, T])), draw(st.sampled_from([1.0, 0.6, 0.05])), whitening)
 
 
@@ -92,23 +116,69 @@ def thresholds(draw: st.DrawFn) -> Threshold:
 
 
 @st.composite
+def operating_rules(draw: st.DrawFn) -> Operating | None:
+    """Any rule on the channels, with and without a second level and time to settle."""
+    when = draw(
+        st.sampled_from(["c0 > -1", "c0 > -2.5 and c1 < 2", "c0 > 1 or c1 != 0", "c1 <= 0.5 or c0 > 0 and c1 > 1"])
+    )
+    until = draw(st.sampled_from([None, "c0 < -2", "c1 >= 2.5 or c0 < -1.5"]))
+    return draw(st.sampled_from([None, Operating(when, until, draw(st.sampled_from([0.0, 0.5, 1.0, 2.5, 4.0])))]))
+
+
+@st.composite
+def channels(draw: st.DrawFn, name: str, low: float | None, high: float | None, is_input: bool) -> Channel:
+    """A channel, with or without limits for its rate of change and its sensor."""
+    return Channel(
+        name,
+        "",
+        low,
+        high,
+        max_rate=draw(st.sampled_from([None, None, 0.7, 3.0])),
+        stuck_after=draw(st.sampled_from([None, None, 2, 4])),
+        rail_low=draw(st.sampled_from([None, None, -1.0])),
+        rail_high=draw(st.sampled_from([None, None, 2.0, 6.0])),
+        saturated_after=draw(st.integers(1, 3)),
+        is_input=is_input,
+    )
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> Grid | None:
+    """No grid, or any."""
+    kind, duplicate = draw(st.sampled_from(["last", "mean"])), draw(st.sampled_from(["first", "last", "mean"]))
+    return draw(st.sampled_from([None, Grid(kind, draw(st.sampled_from([0.0, 0.3, 1.0])), duplicate)]))
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
-    """Random preparation, score, threshold and alarm for windows (T, C)."""
+    """Random preparation, score, threshold and alarm for windows (T, F)."""
+    derived = draw(st.one_of(st.just(()), st.lists(st.sampled_from(DERIVED), unique=True, max_size=4).map(tuple)))
+    is_input = draw(
+        st.sampled_from([(True, True), (True, True), (True, False), (False, False) if derived else (False, True)])
+    )
+    F = sum(is_input) + sum(len(each.names) for each in derived)
     n = draw(st.integers(1, 4))
     enter = draw(st.sampled_from([0.5, 1.0, 1.3]))
     limits = st.sampled_from([(None, None), (None, 6.0), (-6.0, None), (-6.0, 6.0)])
     return handmade.manifest(
         T,
         C,
-        channels=tuple(Channel(f"c{i}", "", *draw(limits)) for i in range(C)),
-        sampling=Sampling(1.0, 3.0),
-        cleaning=Cleaning(draw(st.integers(0, 3))),
+        channels=tuple(draw(channels(f"c{i}", *draw(limits), is_input[i])) for i in range(C)),
+        derived=derived,
+        sampling=Sampling(1.0, 3.0, draw(grids())),
+        sensors=draw(st.sampled_from([None, Sensors(), Sensors(silent=False)])),
+        cleaning=draw(
+            st.builds(Cleaning, st.integers(0, 3))
+            | st.builds(Cleaning, st.integers(0, 3), st.just("median"), st.just((0.5, -1.5)))
+        ),
         scaling=Scaling(
             draw(st.sampled_from(["standard", "min_max", "robust"])),
-            tuple(draw(st.floats(-2, 2)) for _ in range(C)),
-            tuple(draw(st.floats(0.3, 4)) for _ in range(C)),
+            tuple(draw(st.floats(-2, 2)) for _ in range(F)),
+            tuple(draw(st.floats(0.3, 4)) for _ in range(F)),
+            draw(st.sampled_from([None, None, 1.5, 4.0])),
         ),
-        score=draw(score_rules()),
+        operating=draw(operating_rules()),
+        score=draw(score_rules(F)),
         threshold=draw(thresholds()),
         alarm=AlarmPolicy(
             draw(st.integers(1, n)), n, enter, enter * draw(st.floats(0.5, 1)), draw(st.sampled_from([0.0, 2.5, 7.0]))
@@ -127,7 +197,7 @@ def is_decided(expected: list[Answer]) -> bool:
 @given(m=manifests(), stream=readings)
 def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: list[tuple[float, list[float]]]) -> None:
     """Statuses, decisions and alarms are equal, scores and contributions to 1e-5, for whatever arrives."""
-    model, estimates = MODELS[kind], ESTIMATES.get(kind)
+    model, estimates = model_of(kind, len(m.input_names)), ESTIMATES.get(kind)
     assume(estimates is None or m.score.last is None or m.score.last <= estimates)
     m = replace(m, estimates=estimates)
     rows = [row for _, row in stream]
@@ -141,6 +211,7 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
     assert [verdict.status for verdict in got] == [answer.status for answer in expected]
     assert [verdict.anomalous for verdict in got] == [answer.anomalous for answer in expected]
     assert [verdict.alarm for verdict in got] == [answer.alarm for answer in expected]
+    assert [verdict.fault_channels for verdict in got] == [answer.fault_channels for answer in expected]
     assert [verdict.score is None for verdict in got] == [answer.score is None for answer in expected]
     for verdict, answer in zip(got, expected, strict=True):
         if answer.score is not None:
@@ -149,6 +220,46 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
             assert abs(verdict.threshold - answer.levels[0]) <= 1e-4 * answer.levels[0]
             shares = zip(verdict.contributions.values(), answer.contributions, strict=True)
             assert all(abs(one - other) <= near for one, other in shares)
+
+
+@settings(max_examples=150)
+@given(m=manifests(), streams=st.lists(readings, min_size=3, max_size=3))
+def test_three_ways_in_agree(m: Manifest, streams: list[list[tuple[float, list[float]]]]) -> None:
+    """Tables, single readings and readings of many machines get the same answers to the last bit, whatever arrives."""
+    model = model_of("dense", len(m.input_names))
+    tables = []
+    for stream in streams:
+        times = handmade.START + np.cumsum([round(seconds * 1e6) for seconds, _ in stream], dtype=np.int64)
+        tables.append((np.array([row for _, row in stream]).reshape(-1, C), handmade.moments(times)))
+    whole, single, many = (
+        Detector(m, open_engine("numpy", model, m.window_shape), machines=3, batch=1) for _ in range(3)
+    )
+    expected = [[verdict._replace(machine=None) for verdict in whole.score(*table)] for table in tables]
+    for machine, (values, moments) in enumerate(tables):
+        got = [single.update(Reading(*each, machine)) for each in zip(moments, values, strict=True)]
+        assert [verdict._replace(machine=None) for verdict in got] == expected[machine]
+    for row in range(max(map(len, streams))):
+        ids = [machine for machine in (2, 0, 1) if row < len(streams[machine])]
+        values = np.array([tables[machine][0][row] for machine in ids])
+        verdicts = many.update_many(ids, values, np.array([tables[machine][1][row] for machine in ids]))
+        assert [verdict._replace(machine=None) for verdict in verdicts] == [expected[machine][row] for machine in ids]
+
+
+@settings(max_examples=100)
+@given(m=manifests(), stream=readings)
+def test_what_is_scored_can_be_learned(m: Manifest, stream: list[tuple[float, list[float]]]) -> None:
+    """Every window ends in the state that training learns, and what it may learn from was measured so, valid and finite."""
+    times = handmade.START + np.cumsum([round(seconds * 1e6) for seconds, _ in stream], dtype=np.int64)
+    values = np.array([row for _, row in stream]).reshape(-1, C)
+    preparation = Preparation(m.preparation)
+    windows, ends, _ = preparation.windows_of(values, times)
+    usable, in_state = preparation.usable(values, times)
+    assert np.isfinite(windows).all()
+    assert in_state[ends].all()
+    assert not np.isinf(usable).any()
+    assert np.isnan(usable[~in_state]).all()
+    if m.sampling.grid is None:
+        assert ((usable == values) | np.isnan(usable)).all()
 
 
 def test_oracle_is_put_to_the_question() -> None:
@@ -160,49 +271,131 @@ def test_oracle_is_put_to_the_question() -> None:
         threshold=PercentileThreshold("percentile", 99.0, 1.0, 1.5),
         alarm=AlarmPolicy(2, 2, 1.0, 1.0, 3.0),
         cleaning=Cleaning(1),
+        operating=Operating("c0 > -1"),
+        sensors=Sensors(),
     )
     rows: list[Any] = [[0.0, 0.0]] * 6 + [[5.0, -5.0]] * 5 + [[0.0, 0.0]] * 8
-    rows += [[9.0, 0.0], [0.0, math.nan], [0.0, math.nan]] + [[5.0, 5.0]] * 6
+    rows += [[9.0, 0.0], [0.0, math.nan], [0.0, math.nan]] + [[5.0, 5.0]] * 6 + [[-2.0, 0.0]]
+    rows += [[0.0, math.nan]] * 2
     steps = np.ones(len(rows), np.int64)
-    steps[-2] = 0
+    steps[-5] = 0
+    steps[-6] = 9
     times = (handmade.START + handmade.SECOND * np.cumsum(steps)).tolist()
-    expected = answers(m, reconstruct_by_hand(MODELS["lstm"]), times, rows)
+    expected = answers(m, reconstruct_by_hand(model_of("lstm", C)), times, rows)
 
-    assert {answer.status for answer in expected} == {"scored", "warming_up", "gap", "out_of_range"}
+    assert {answer.status for answer in expected} == set(STATUSES) - {"collecting"}
+    assert {answer.fault_channels for answer in expected} == {(), ("c1",)}
     assert {answer.alarm for answer in expected} == {"quiet", "raised", "active", "cleared"}
     assert {answer.anomalous for answer in expected} == {True, False, None}
 
 
-@pytest.mark.parametrize(
-    "change", ["hold_limit", "last", "exit", "enter", "cooldown", "n", "smoothing", "whitening", "moving", "spot"]
+def test_oracle_knows_the_grid() -> None:
+    """Collecting, late, duplicate and missing rows, and every part of the policy changes an answer."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(0, 1, (300, C))
+    steps = rng.choice([0.4, 0.4, 0.4, 0.7, 0.0, -0.3, 2.2, 9.0], 300, p=[0.2, 0.2, 0.2, 0.2, 0.08, 0.08, 0.03, 0.01])
+    times = (handmade.START + np.cumsum(np.round(steps * 1e6).astype(np.int64))).tolist()
+
+    def answer(*grid: Any) -> list[Answer]:
+        m = handmade.manifest(T, C, sampling=Sampling(1.0, 3.0, Grid(*grid)), threshold=BASE.threshold)
+        expected = answers(m, reconstruct_by_hand(model_of("lstm", C)), times, values.tolist())
+        got = Detector(m, open_engine("numpy", model_of("lstm", C), (T, C))).score(
+            values, handmade.moments(np.array(times))
+        )
+        assert [verdict.status for verdict in got] == [each.status for each in expected]
+        assert [verdict.alarm for verdict in got] == [each.alarm for each in expected]
+        scores = [np.nan if each.score is None else each.score for each in expected]
+        np.testing.assert_allclose(got.scores, scores, rtol=1e-5)
+        return expected
+
+    usual = answer("mean", 0.3, "last")
+    assert {each.status for each in usual} == {"collecting", "warming_up", "scored", "gap"}
+    for other in (("last", 0.3, "last"), ("mean", 0.0, "last"), ("mean", 0.3, "first"), ("mean", 0.3, "mean")):
+        assert answer(*other) != usual
+
+
+BASE = handmade.manifest(
+    T,
+    C,
+    channels=(Channel("c0", rail_high=2.5), Channel("c1")),
+    threshold=PercentileThreshold("percentile", 99.0, 1.0, 1.2),
+    alarm=AlarmPolicy(2, 3, 1.0, 0.9, 0.0),
+    cleaning=Cleaning(1),
+    operating=Operating("c0 > -2"),
 )
+CHANGES = {
+    "hold_limit": {"cleaning": Cleaning(2)},
+    "missing": {"cleaning": Cleaning(1, "median", (0.5, 1.0))},
+    "silent": {"sensors": Sensors()},
+    "operating": {"operating": None},
+    "when": {"operating": Operating("c0 > -1.5")},
+    "until": {"operating": Operating("c0 > -2", "c0 < -3")},
+    "settle_s": {"operating": Operating("c0 > -2", settle_s=2.0)},
+    "max_rate": {"channels": (Channel("c0", rail_high=2.5), Channel("c1", max_rate=3.0))},
+    "stuck_after": {"channels": (Channel("c0", rail_high=2.5), Channel("c1", stuck_after=3))},
+    "rail_low": {"channels": (Channel("c0", rail_low=-0.5, rail_high=2.5), Channel("c1"))},
+    "rail_high": {"channels": (Channel("c0"), Channel("c1"))},
+    "saturated_after": {"channels": (Channel("c0", rail_high=2.5, saturated_after=2), Channel("c1"))},
+    "grid": {"sampling": Sampling(1.0, 3.0, Grid())},
+    "clip": {"scaling": Scaling("standard", (0.0,) * C, (1.0,) * C, clip=1.0)},
+    "last": {"score": Score("mae", 1)},
+    "exit": {"alarm": AlarmPolicy(2, 3, 1.0, 0.6, 0.0)},
+    "enter": {"alarm": AlarmPolicy(2, 3, 1.4, 0.9, 0.0)},
+    "cooldown": {"alarm": AlarmPolicy(2, 3, 1.0, 0.9, 5.0)},
+    "smoothing": {"score": Score("mae", smoothing=0.3)},
+    "whitening": {"score": Score("mahalanobis", whitening=((1.0, 0.4), (0.4, 2.0)))},
+    "n": {"alarm": AlarmPolicy(2, 5, 1.0, 0.9, 0.0)},
+    "moving": {"threshold": MovingQuantileThreshold("moving_quantile", 90.0, 1.5, 0.05, 3, 3.0, 1.2)},
+    "spot": {"threshold": SpotThreshold("spot", 0.01, 0.9, 20, 3, 3.0, 1.2, 0.8, (0.1, 0.3, 0.2), 30, 3)},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_oracle_tells_policies_apart(change: str) -> None:
     """Every parameter changes an answer, so an oracle and a runtime that both ignored one would be found here."""
-    m = handmade.manifest(
-        T,
-        C,
-        threshold=PercentileThreshold("percentile", 99.0, 1.0, 1.2),
-        alarm=AlarmPolicy(2, 3, 1.0, 0.9, 0.0),
-        cleaning=Cleaning(1),
-    )
-    changed = {
-        "hold_limit": replace(m, cleaning=Cleaning(2)),
-        "last": replace(m, score=Score("mae", 1)),
-        "exit": replace(m, alarm=AlarmPolicy(2, 3, 1.0, 0.6, 0.0)),
-        "enter": replace(m, alarm=AlarmPolicy(2, 3, 1.4, 0.9, 0.0)),
-        "cooldown": replace(m, alarm=AlarmPolicy(2, 3, 1.0, 0.9, 5.0)),
-        "smoothing": replace(m, score=Score("mae", smoothing=0.3)),
-        "whitening": replace(m, score=Score("mahalanobis", whitening=((1.0, 0.4), (0.4, 2.0)))),
-        "n": replace(m, alarm=AlarmPolicy(2, 5, 1.0, 0.9, 0.0)),
-        "moving": replace(m, threshold=MovingQuantileThreshold("moving_quantile", 90.0, 1.5, 0.05, 3, 3.0, 1.2)),
-        "spot": replace(m, threshold=SpotThreshold("spot", 0.01, 0.9, 20, 3, 3.0, 1.2, 0.8, (0.1, 0.3, 0.2), 30, 3)),
-    }[change]
+    changed = replace(BASE, **CHANGES[change])
     rng = np.random.default_rng(3)
     values = rng.normal(0, 1.6, (200, C)) * np.repeat(rng.choice([0.3, 1.0, 1.6], 40), 5)[:, None]
     values[rng.random(values.shape) < 0.03] = np.nan
-    values[50:52, 0] = np.nan
+    values[50:52, 0] = values[150:153, 1] = np.nan
+    values[70:74] = np.column_stack((np.linspace(0.0, 1.0, 4), np.full(4, 0.25)))
+    values[90:94, 0] = 3.0
     times = (handmade.START + handmade.SECOND * np.arange(200)).tolist()
     before, after = (
-        answers(each, reconstruct_by_hand(MODELS["lstm"]), times, values.tolist()) for each in (m, changed)
+        answers(each, reconstruct_by_hand(model_of("lstm", C)), times, values.tolist()) for each in (BASE, changed)
     )
     assert [each[:5] for each in before] != [each[:5] for each in after]
+
+
+KINDS = get_args(get_type_hints(Derived)["kind"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25)
+@given(
+    stream=st.lists(st.tuples(st.sampled_from([1.0, 1.0, 0.5, 2.0]), usual, usual), min_size=12, max_size=20),
+    broken_at=st.integers(0, 30),
+    is_input=st.booleans(),
+)
+def test_every_derived_kind_is_scored_as_the_oracle_does(
+    kind: str, stream: list[tuple[float, float, float]], broken_at: int, is_input: bool
+) -> None:
+    """Long enough streams of usual values, with and without a restart, for each kind alone; a new kind is asked for here."""
+    derived = tuple(each for each in DERIVED if each.kind == kind)
+    assert derived
+    channels = tuple(Channel(f"c{i}", is_input=is_input or kind == "time_of_day") for i in range(C))
+    m = handmade.manifest(T, C, channels=channels, derived=derived, cleaning=Cleaning(0))
+    rows = [[math.nan if row == broken_at else first, second] for row, (_, first, second) in enumerate(stream)]
+    times = (handmade.START + np.cumsum([round(seconds * 1e6) for seconds, *_ in stream], dtype=np.int64)).tolist()
+    model = model_of("lstm", len(m.input_names))
+    expected = answers(m, reconstruct_by_hand(model), times, rows)
+    got = Detector(m, open_engine("numpy", model, m.window_shape)).score(
+        np.array(rows), handmade.moments(np.array(times, np.int64))
+    )
+    assert [verdict.status for verdict in got] == [answer.status for answer in expected]
+    for verdict, answer in zip(got, expected, strict=True):
+        if answer.score is not None:
+            assert list(verdict.contributions) == list(m.input_names)
+            assert list(verdict.contributions.values()) == pytest.approx(answer.contributions, rel=1e-4, abs=1e-5)
+    if broken_at > 12 + len(stream):
+        assert got.scored.any()

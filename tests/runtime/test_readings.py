@@ -83,12 +83,12 @@ def test_a_verdict_as_json() -> None:
     verdict = build_verdict(to_microseconds(NOON), 3, SCORED, 0.25, 0.5, RAISED, ("a", "b"), [0.2, 0.05])
     assert json.dumps(verdict.to_json(), allow_nan=False) == (
         '{"time": "2004-02-16T12:00:00+00:00", "machine": 3, "status": "scored", "score": 0.25, "threshold": 0.5, '
-        '"anomalous": false, "alarm": "raised", "contributions": {"a": 0.2, "b": 0.05}}'
+        '"anomalous": false, "alarm": "raised", "contributions": {"a": 0.2, "b": 0.05}, "fault_channels": []}'
     )
     warming = build_verdict(0, None, 1, math.nan, 0.5, 0, ("a", "b"), ())
     assert json.loads(json.dumps(warming.to_json(), allow_nan=False)) == {
         "time": "1970-01-01T00:00:00+00:00", "machine": None, "status": "warming_up", "score": None, "threshold": 0.5,
-        "anomalous": None, "alarm": "quiet", "contributions": None,
+        "anomalous": None, "alarm": "quiet", "contributions": None, "fault_channels": [],
     }  # fmt: skip
 
 

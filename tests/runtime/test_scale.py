@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_runtime.errors import TrainingError
+from edge_runtime.manifest import Scaling
 from edge_runtime.scale import Scale, fit_scaling
 
 VALUES = np.array([[1.0, 10.0], [2.0, np.nan], [3.0, 30.0], [6.0, 50.0], [8.0, 10.0]])
@@ -65,3 +69,28 @@ def test_a_channel_that_hardly_varies_has_no_quartiles() -> None:
     ):
         fit_scaling("robust", values, ("a",))
     assert fit_scaling("standard", values, ("a",)).scale[0] > 0
+
+
+@given(
+    rows=st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=20),
+    clip=st.one_of(st.none(), st.floats(0.1, 100)),
+)
+def test_a_clip_limits_one_reading_and_many_to_the_same_bits(
+    rows: list[tuple[float, float]], clip: float | None
+) -> None:
+    """What is within stays as it is, what is beyond is the clip with its sign (oracle in plain loops)."""
+    scaling = Scaling("robust", (3.0, -20.0), (4.0, 25.0), clip)
+    expected = [[(row[0] - 3.0) * (1 / 4.0), (row[1] + 20.0) * (1 / 25.0)] for row in rows]
+    if clip is not None:
+        expected = [[-clip if v < -clip else min(v, clip) for v in row] for row in expected]
+    assert [Scale(scaling).step(list(row)) for row in rows] == expected
+    assert Scale(scaling).apply(np.array(rows)).tolist() == expected
+
+
+def test_the_fitted_scaling_carries_the_clip() -> None:
+    """And it is no part of what is fitted; a clip that leaves nothing is refused."""
+    assert fit_scaling("robust", VALUES, ("a", "b")).clip is None
+    clipped = fit_scaling("robust", VALUES, ("a", "b"), 10.0)
+    assert clipped == replace(fit_scaling("robust", VALUES, ("a", "b")), clip=10.0)
+    with pytest.raises(ValueError, match="expected a clip above 0, got 0"):
+        replace(clipped, clip=0.0)

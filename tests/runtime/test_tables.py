@@ -415,3 +415,16 @@ def test_column_names(file: Path) -> None:
         assert column_names(file) == expected
     with pytest.raises(TableError, match="cannot be read"):
         column_names(file.parent / "none.csv")
+
+
+def test_times_in_any_order_where_asked(tmp_path: Path) -> None:
+    """For whoever has a policy for late and repeated readings: rows stay in order of arrival, in tables and streams."""
+    path = tmp_path / "x.csv"
+    path.write_text("time,a\n5,1\n4,2\n5,3\n")
+    table = read_table(path, "time", None, any_order=True)
+    assert table.times.tolist() == [5_000_000, 4_000_000, 5_000_000]
+    assert table.values.tolist() == [[1.0], [2.0], [3.0]]
+    readings = list(read_stream(path.read_text().splitlines(), "x", "time", ("a",), any_order=True))
+    assert [reading.values for reading in readings] == [[1.0], [2.0], [3.0]]
+    with pytest.raises(TableError, match="row 3, column 'time': expected a time after"):
+        read_table(path, "time", None)

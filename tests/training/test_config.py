@@ -167,6 +167,31 @@ FAULTS = {
         "expected a date and time",
     ),
     "the same channel twice": (("[fit]", f"{CHANNELS}{CHANNELS}[fit]"), "$", "channels with different names"),
+    "a rule that is none": (
+        ("[fit]", '[operating]\nwhen = "flow => 1"\n[fit]'),
+        "$.operating",
+        "cannot read the rule 'flow => 1' from '=> 1' on",
+    ),
+    "a rule on an unknown channel": (
+        ("[fit]", f'[operating]\nwhen = "flow > 1"\nuntil = "speed < 1"\n{CHANNELS}[fit]'),
+        "$",
+        "operating.until: unknown channel 'speed', known: flow",
+    ),
+    "a time to settle below zero": (
+        ("[fit]", '[operating]\nwhen = "flow > 1"\nsettle_s = -1\n[fit]'),
+        "$.operating",
+        "expected settle_s from 0 to 1e9, got -1",
+    ),
+    "fewer than no rows to interpolate": (
+        ('time_column = "time"', 'time_column = "time"\ninterpolate = -1'),
+        "$.data",
+        "expected interpolate of 0 or more rows, got -1",
+    ),
+    "a sensor stuck at its first reading": (
+        ("[fit]", f"{CHANNELS}stuck_after = 1\n[fit]"),
+        "$.channels[0]",
+        "expected stuck_after of at least 2, got 1",
+    ),
     "a name that is a path": (('"pump"', '"../pump"'), "$", "expected a name of letters"),
     "a negative seed": (("seed = 7", "seed = -7"), "$", "expected a seed from 0 to 4294967295, got -7"),
 }

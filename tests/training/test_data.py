@@ -11,22 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.detector import Detector
-from edge_runtime.errors import TableError, TrainingError
+from edge_runtime.errors import InputError, TableError, TrainingError
+from edge_runtime.grid import GridRows
 from edge_runtime.manifest import (
     AlarmPolicy,
     Channel,
     Cleaning,
+    Derived,
+    Grid,
     Manifest,
+    Operating,
     PercentileThreshold,
     Provenance,
     Sampling,
     Score,
+    Sensors,
+    Waveform,
     Window,
 )
+from edge_runtime.prepare import Preparation
 from edge_runtime.tables import Table
 from edge_runtime.threshold_rules import BudgetRule, PercentileRule, SigmaRule, TailRule
-from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, Shares, load_config
+from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, ScalingRule, Shares, load_config
 from training.data import PARTS, longest_stream, prepare_data, read_files
+from training.inputs import describe_channels
 
 MINUTE = 60_000_000
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -143,6 +151,27 @@ def test_stride_thins_the_fit_windows_only(make_normal):
     assert len(thinned["calibration"].windows) == len(all_windows["calibration"].windows) == 27
 
 
+def manifest_of(config, table, data) -> Manifest:
+    return Manifest(
+        1,
+        "pump",
+        "lstm_autoencoder",
+        1,
+        "time",
+        tuple(describe_channels(config, table)),
+        config.sampling,
+        Cleaning(),
+        data.scaling,
+        config.window,
+        Score(),
+        PercentileThreshold("percentile", 99, 1, 1),
+        AlarmPolicy(),
+        {},
+        Provenance("", 1, {}, "", "", {}, {}),
+        derived=config.derived,
+    )
+
+
 class Recorder:
     """An engine that keeps the windows it is given."""
 
@@ -167,28 +196,145 @@ def test_training_and_serving_prepare_identically(make_normal):
     minutes = np.arange(200) + 30 * (np.arange(200) >= 192)
     table, config = make_table(values, minutes), make_config(shares=Shares(0.5, 0.15, 0.35))
     data = prepare(table, config)
-    manifest = Manifest(
-        1,
-        "pump",
-        "lstm_autoencoder",
-        1,
-        "time",
-        tuple(channels_of(table)),
-        config.sampling,
-        Cleaning(),
-        data.scaling,
-        config.window,
-        Score(),
-        PercentileThreshold("percentile", 99, 1, 1),
-        AlarmPolicy(),
-        {},
-        Provenance("", 1, {}, "", "", {}, {}),
-    )
+    manifest = manifest_of(config, table, data)
     engine = Recorder()
     verdicts = Detector(manifest, engine).score(values[130:], table.datetimes[130:])
     windows = data.parts["calibration"].windows
     assert np.stack(engine.windows).tobytes() == windows.tobytes()
     assert verdicts.scored.sum() == len(windows) < 70 - 3  # some were lost to the holes and the gap
+
+
+def with_pauses(values, every=50, rows=10):
+    """The pump is off for the first `rows` of `every` rows: no flow, and a pressure it never has otherwise."""
+    values = values.copy()
+    values[np.arange(len(values)) % every < rows] = (0, 99)
+    return values
+
+
+def test_readings_outside_the_operating_state_are_left_out(make_normal):
+    """They shape neither the scaling nor the windows, and no window reaches across a pause or into the time to settle."""
+    values = make_normal(400)
+    rule = Operating("c0 > 5", settle_s=120)
+    data = prepare(make_table(with_pauses(values)), replace(make_config(), operating=rule))
+    fit = values[:280][np.arange(280) % 50 >= 12]
+    np.testing.assert_allclose(data.scaling.center, fit.mean(axis=0))
+    np.testing.assert_allclose(data.scaling.scale, fit.std(axis=0))
+    pieces = [38] * 5 + [18]  # of the fit part
+    assert len(data.parts["fit"].windows) == sum(rows - 3 for rows in pieces)
+    assert np.abs(data.parts["fit"].windows).max() < 5
+    assert (data.parts["calibration"].rows, data.parts["calibration"].rows_off) == (60, 14)
+    stream = longest_stream(data.parts["calibration"], 100)
+    assert len(stream.times) == 38
+    assert stream.values[:, 0].min() > 5
+
+
+def test_a_rule_that_never_holds_is_refused(make_normal):
+    """With the part, the rule and what the readings were."""
+    values = with_pauses(make_normal(200), every=1000)
+    config = replace(make_config(), operating=Operating("c0 > 50 and c1 < 1e3"))
+    with pytest.raises(
+        TrainingError,
+        match=r"readings.csv: the fit part: expected rows in which operating.when = 'c0 > 50 and c1 < 1e3' holds, "
+        r"got none in 140 rows: c0 goes from 0 to 2\d\.\d+, c1 goes from 5\.\d+ to 99",
+    ):
+        prepare(make_table(values), config)
+    values[100:, 0] = 0
+    rule = Operating("c0 > 5", settle_s=60)
+    with pytest.raises(
+        TrainingError, match=r"the early_stopping part: .* 'c0 > 5' holds and has held for 60 s, got none"
+    ):
+        prepare(make_table(values), replace(make_config(), operating=rule))
+
+
+def test_too_few_rows_in_the_state_are_refused(make_normal):
+    """The message says how many of the part's rows are off."""
+    config = replace(make_config(), operating=Operating("c0 > 5"))
+    with pytest.raises(TrainingError, match=r"calibration part: .* got 30 rows, 20 of them off, with 7 windows"):
+        prepare(make_table(with_pauses(make_normal(200), every=40, rows=30)), config)
+
+
+def test_a_rule_on_an_unknown_channel_is_refused(make_normal):
+    """Also where the channels are whatever the table has."""
+    config = replace(make_config(), operating=Operating("current > 0.5"))
+    with pytest.raises(TrainingError, match=r"readings.csv: operating.when: unknown channel 'current', known: c0, c1"):
+        prepare(make_table(make_normal(200)), config)
+
+
+def test_medians_are_those_of_the_fit_part(make_normal):
+    """Of what the device would take: valid, in state, not interpolated beyond what was asked; hand-written ones are kept."""
+    values = with_pauses(make_normal(400))
+    values[20, 1] = np.nan
+    config = replace(make_config(), cleaning=Cleaning(missing="median"), operating=Operating("c0 > 5"))
+    fit = values[:280][np.arange(280) % 50 >= 10]
+    found = prepare(make_table(values), config).sections.cleaning
+    np.testing.assert_allclose(found.medians, np.nanmedian(fit, axis=0))
+    assert (found.missing, found.hold_limit) == ("median", 2)
+    config = replace(config, cleaning=Cleaning(missing="median", medians=(1.0, 2.0)))
+    assert prepare(make_table(values), config).sections.cleaning == config.cleaning
+
+
+def test_stuck_limits_follow_the_longest_repeat(make_normal):
+    """Of the fit part, with the machine in its state; a channel's own limit is kept, and no limit is below the window."""
+    values = with_pauses(make_normal(400))
+    values[20:26, 1] = 6.0
+    values[23, 1] = np.nan
+    values[300:330, 1] = 6.0  # not in the fit part
+    config = replace(make_config(), sensors=Sensors(stuck_factor=3.5), operating=Operating("c0 > 5"))
+    channels = prepare(make_table(values), config).sections.channels
+    assert [channel.stuck_after for channel in channels] == [4, 18]  # 3.5 x 5 readings, rounded up
+    own = prepare(make_table(values), config, [Channel("c0"), Channel("c1", stuck_after=9)]).sections.channels
+    assert [channel.stuck_after for channel in own] == [4, 9]
+    config = replace(config, sensors=Sensors())
+    assert [channel.stuck_after for channel in prepare(make_table(values), config).sections.channels] == [None, None]
+
+
+def test_faulty_sensors_shape_no_scaling(make_normal):
+    """Values from a stuck sensor, and those that changed too fast, are left out of what the scaling is fitted to."""
+    values = make_normal(200)
+    expected = values[:140].copy()
+    values[30:40, 0] = 60.0
+    values[50, 1] = 100.0
+    expected[30:40, 0] = expected[50, 1] = np.nan
+    channels = [Channel("c0", stuck_after=3), Channel("c1", max_rate=0.1)]
+    scaling = prepare(make_table(values), channels=channels).scaling
+    expected[30:32, 0] = 60.0  # before it was known
+    np.testing.assert_allclose(scaling.center, np.nanmean(expected, axis=0))
+
+
+def test_short_holes_are_interpolated_before_fitting(make_normal):
+    """In the fit and the early-stopping part; the calibration part is prepared as on the device."""
+    values = make_normal(200)
+    values[[20, 21, 22, 150, 151, 152, 180, 181, 182], 0] = np.nan
+    plain, config = make_config(), make_config(interpolate=3)
+    before, after = prepare(make_table(values), plain), prepare(make_table(values), config)
+    lost = {name: len(after.parts[name].windows) - len(before.parts[name].windows) for name in PARTS}
+    assert lost == {"fit": 4, "early_stopping": 4, "calibration": 0}
+    line = after.parts["fit"].windows[20, :, 0] * after.scaling.scale[0] + after.scaling.center[0]
+    assert np.diff(line).tolist() == pytest.approx([(values[23, 0] - values[19, 0]) / 4] * 3, rel=1e-4)
+    assert np.isnan(longest_stream(after.parts["calibration"], 30).values[[10, 11, 12], 0]).all()
+
+
+def test_irregular_readings_are_learned_from_the_grid(make_normal):
+    """The scaling is fitted to the grid's rows, the windows are those of a detector, pauses are left out as ever."""
+    rows = np.repeat(with_pauses(make_normal(400)), 2, axis=0)
+    rows[1::2] += 1.0
+    minutes = (2 * np.arange(800) + np.arange(800) % 3 / 4) / 4  # two readings a minute, at odd moments
+    grid = Sampling(60, 180, Grid("mean"))
+    config = replace(make_config(), sampling=grid, operating=Operating("c0 > 5"))
+    table = make_table(rows, np.arange(800))
+    table.times[:] = table.times[0] + np.round(minutes * MINUTE).astype(np.int64)
+    data = prepare(table, config)
+    fit = slice(0, 560)
+    collected = GridRows(grid.grid, grid, config.cleaning, 2, 1)
+    pairs = zip(table.values[fit].tolist(), table.times[fit].tolist(), strict=True)
+    means = np.array([row.values for pair in pairs for row in collected.step(0, *pair)])
+    assert len(means) == 279
+    np.testing.assert_allclose(data.scaling.center, means[means[:, 0] > 5].mean(axis=0))
+    windows, _, _ = Preparation(data.sections).windows_of(table.values[680:], table.times[680:])
+    assert data.parts["calibration"].windows.tobytes() == windows.tobytes()
+    assert len(windows) > 30
+    stream = longest_stream(data.parts["calibration"], 1000)
+    assert 70 < len(stream.times) < 84
 
 
 def test_constant_channel_is_refused():
@@ -307,3 +453,107 @@ def test_without_configured_channels_all_files_have_the_first_ones(workshop, mak
     table, _ = read_files(load_config(workshop.write_config(files, chosen)), workshop.folder)
     assert table.channels == ("pressure",)
     assert table.values.shape == (100, 1)
+
+
+DERIVED = (Derived("rolling_std", "c0", 4), Derived("time_of_day"), Derived("rate", "c1"))
+
+
+def test_derived_inputs_are_scaled_by_what_the_device_derives(make_normal):
+    """Center and scale are those of the values within each stretch of the fit part; the time of day keeps its own measure."""
+    values = make_normal(200)
+    values[50, 0] = np.nan  # held
+    exclude = (Exclusion(START + timedelta(minutes=69.5), START + timedelta(minutes=79.5)),)
+    config = replace(make_config(exclude=exclude), derived=DERIVED, scaling=ScalingRule("standard", 8.0))
+    scaling = prepare(make_table(values), config).scaling
+
+    held = values.copy()
+    held[50, 0] = held[49, 0]
+    spreads, rates = [], []
+    for rows in (range(70), range(80, 143)):  # 133 of the 190 rows that are used
+        for end in rows[3:]:
+            spreads.append(held[end - 3 : end + 1, 0].std())
+            rates.append((held[end, 1] - held[end - 1, 1]) / 60)
+    assert scaling.clip == 8.0
+    assert scaling.center[2:] == pytest.approx((np.mean(spreads), 0, 0, np.mean(rates)))
+    assert scaling.scale[2:] == pytest.approx((np.std(spreads), 1, 1, np.std(rates)))
+    of_channels = prepare(make_table(values), make_config(exclude=exclude)).scaling
+    assert (scaling.center[:2], scaling.scale[:2]) == (of_channels.center, of_channels.scale)
+
+
+@pytest.mark.parametrize("is_input", [True, False])
+def test_training_and_serving_derive_identically(make_normal, is_input):
+    """As above, bit for bit, with derived inputs, a clip, and with or without the channels themselves."""
+    values = make_normal(200)
+    values[[175, 176, 180], 0] = np.nan
+    values[184:188, 1] = np.nan
+    table = make_table(values)
+    channels = tuple(Channel(f"c{i}", is_input=is_input) for i in range(2))
+    config = replace(
+        make_config(shares=Shares(0.5, 0.15, 0.35)),
+        derived=DERIVED,
+        channels=channels,
+        scaling=ScalingRule("robust", 0.5),
+    )
+    data = prepare(table, config, channels)
+    engine = Recorder()
+    Detector(manifest_of(config, table, data), engine).score(values[130:], table.datetimes[130:])
+    windows = data.parts["calibration"].windows
+    assert np.stack(engine.windows).tobytes() == windows.tobytes()
+    assert windows.shape[2] == 4 + 2 * is_input
+    assert np.abs(windows).max() == 0.5
+
+
+def test_a_constant_channel_that_is_no_input_is_no_fault(make_normal):
+    """What is derived from it must vary."""
+    values = np.column_stack((make_normal(200)[:, 0], np.full(200, 2.5)))
+    channels = (Channel("c0"), Channel("c1", is_input=False))
+    assert len(prepare(make_table(values), replace(make_config(), channels=channels), channels).scaling.center) == 1
+    config = replace(make_config(), channels=channels, derived=(Derived("rolling_std", "c1", 3),))
+    with pytest.raises(TrainingError, match=r"channel 'c1\.rolling_std_3': expected readings that vary, got 0 in all"):
+        prepare(make_table(values), config, channels)
+
+
+def test_too_few_rows_for_what_is_derived(make_normal):
+    """The message counts the readings that pass before a derived value is there."""
+    config = replace(make_config(), derived=(Derived("rolling_std", "c0", 40),))
+    with pytest.raises(TrainingError, match="expected at least 43 unbroken rows for one window"):
+        prepare(make_table(make_normal(200)), config)
+
+
+def test_derived_from_no_channel_is_refused(make_normal):
+    """With the table and its channels."""
+    table = make_table(make_normal(20))
+    config = replace(make_config(), derived=(Derived("rate", "flow"),))
+    with pytest.raises(
+        InputError, match=r"readings.csv: expected rate of one of the channels \['c0', 'c1'\], got 'flow'"
+    ):
+        describe_channels(config, table)
+
+
+WAVEFORM = Waveform(1000.0, 16, {"b1": "g"}, features=("rms", "kurtosis"))
+
+
+def test_raw_snapshots_are_read_as_their_features(workshop):
+    """From an npz file and a folder, in order of time; what is said of a feature is kept, its unit is the waveform's."""
+    samples = np.random.default_rng(1).normal(0, 1, (4, 16, 1))
+    np.savez(workshop.folder / "a.npz", time=1.7e9 + np.arange(2), samples=samples[:2])
+    (workshop.folder / "b").mkdir()
+    for minute, snapshot in enumerate(samples[2:]):
+        lines = ["b1", *map(repr, snapshot[:, 0].tolist())]
+        (workshop.folder / "b" / f"2024-01-01T00-{minute:02}-00.csv").write_text("\n".join(lines))
+    said = (Channel("kurtosis_b1", low=-3.0),)
+    config = replace(make_config(), waveform=WAVEFORM, channels=said, data=Data(("a.npz", "b")))
+    table, sha256 = read_files(config, workshop.folder)
+    assert table.values[:, 0] == pytest.approx(np.sqrt(np.mean(samples[:, :, 0] ** 2, axis=1)))
+    assert describe_channels(config, table) == (Channel("rms_b1", "g"), Channel("kurtosis_b1", "1", low=-3.0))
+
+    assert list(sha256) == ["a.npz", "b"]
+    file = workshop.folder / "b" / "2024-01-01T00-01-00.csv"
+    file.write_text(file.read_text().replace("b1", "b1 "))
+    assert read_files(config, workshop.folder)[1]["b"] != sha256["b"]
+
+    wrong = replace(config, channels=(Channel("rms_b2"),))
+    with pytest.raises(InputError, match=r"expected channels of the waveform \(rms_b1, kurtosis_b1\), got 'rms_b2'"):
+        describe_channels(wrong, table)
+    with pytest.raises(TableError, match=r"a\.npz: expected a table of readings, got snapshots, but no waveform"):
+        read_files(replace(config, waveform=None, channels=None), workshop.folder)

@@ -11,8 +11,10 @@ import sys
 import numpy as np
 import pytest
 
+from edge_runtime.cli import main
 from edge_runtime.detector import Detector
 from edge_runtime.errors import ExtraMissingError, RunError, TableError
+from edge_runtime.manifest import Operating, Sensors
 from edge_runtime.tables import read_table
 from training import read_run, train
 from training.calibrate import answers, calibrate, fit_score, reconstruct
@@ -23,6 +25,7 @@ from training.extra import import_extra, require_extra
 from training.flow import plan
 
 MODEL = 'family = "dense_autoencoder"\nhidden = [6]\nlatent = 3'
+EPOCH = np.datetime64("2024-01-01T00:00:00", "us")
 
 
 class KerasEngine:
@@ -102,6 +105,32 @@ def test_a_fitted_score_and_a_budget_from_configuration_to_manifest(workshop, ma
         re.match(r"false alarms +at most one in 0\.25 days \(95 %: .*\), from 0\.123 days", line) for line in lines
     )
     assert summary(run)["false_alarms"]["clusters"] >= 10
+
+
+def test_what_was_found_in_the_readings_is_in_the_manifest(workshop, make_normal, capsys):
+    """Operating state, limits of sensors and medians: a detector with the manifest prepares as training did."""
+    values = make_normal(240)
+    values[np.arange(240) % 60 < 20] = (0, 0)
+    values[100, 1] = np.nan
+    workshop.write_readings(values=values)
+    sections = (
+        '[operating]\nwhen = "flow > 5"\nsettle_s = 60\n[cleaning]\nmissing = "median"\n[sensors]\nstuck_factor = 5\n'
+    )
+    config = workshop.write_config(("[fit]", f"{sections}[fit]"), ("length = 4", "length = 3"))
+    assert main(["train", str(config), "--out", str(workshop.folder / "run")]) == 0
+    assert "left out because the machine is off or settling: 86 of 240 rows" in capsys.readouterr().err
+    run = read_run(workshop.folder / "run")
+    m = run.manifest
+    assert m.operating == Operating("flow > 5", settle_s=60)
+    assert m.sensors == Sensors(stuck_factor=5)
+    assert m.cleaning.medians == pytest.approx((20, 6), abs=1)
+    assert [channel.stuck_after for channel in m.channels] == [5, 5]
+    verdicts = Detector(m, KerasEngine(run.load_model())).score(
+        values, np.arange(240) * np.timedelta64(60, "s") + EPOCH
+    )
+    is_on = np.arange(240) % 60 >= 21
+    assert [verdict.status == "off" for verdict in verdicts] == (~is_on).tolist()
+    assert verdicts.scored.sum() == 4 * 37
 
 
 def test_default_target_is_runs_name(workshop, monkeypatch):
@@ -213,6 +242,15 @@ def test_train_on_may_replace_the_run_it_starts_from(workshop, trained):
             r"the run's own channels .*pressure.*, got \[\('flow', ''\)\]",
         ),
         (("[fit]", '[scaling]\nkind = "robust"\n[fit]'), "the run's own kind of scaling .* standard, got robust"),
+        (("[fit]", "[scaling]\nclip = 4\n[fit]"), "the run's own clip of the scaling .* None, got 4.0"),
+        (
+            ("[fit]", '[[derived]]\nkind = "rate"\nchannel = "flow"\n[fit]'),
+            "the run's own derived inputs .*kind='rate'",
+        ),
+        (
+            ("[fit]", '[[channels]]\nname = "flow"\n[[channels]]\nname = "pressure"\nis_input = false\n[fit]'),
+            r"the run's own channels that are inputs .*, got \['flow'\]",
+        ),
     ],
 )
 def test_train_on_needs_the_same_form(workshop, trained, change, message):
