@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench format clean
+.PHONY: help demo test bench detection format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -25,6 +25,9 @@ test: $(VENV)/dev.stamp ## run every check: ruff, mypy, pytest, and the runtime 
 
 bench: $(VENV)/dev.stamp ## measure latency, memory and start-up
 	$(BIN)/python -m benchmarks
+
+detection: $(VENV)/dev.stamp ## measure how well each family detects, on the data sets in the folder ANOMALITE_DATA
+	$(BIN)/python -m benchmarks detection
 
 format: $(VENV)/dev.stamp ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only

@@ -35,6 +35,8 @@ batch_size = 128
 patience = 8
 """
 """Everything in the training configuration that is not a default, the same for every file."""
+RESOLUTION: float | None = 0.001
+"""The metrics are scaled to 0 to 1; a thousandth of that is nothing. Some do not vary at all in what is learned."""
 BASELINE = Settings(window=5, variance=0.95)
 COLUMNS = ("ap", "auc", "f1", "precision", "recall", "events", "events_found", "false_alarms", "hit_rate")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()

@@ -28,6 +28,7 @@ kind = "budget"
 days = {DAYS}
 """
 """Everything in the training configuration that is not a default, the same for every file."""
+RESOLUTION = asd.RESOLUTION
 BASELINE = Settings(window=5, variance=0.95)
 COLUMNS = ("machines", "days", "promised", "alarms", "kept")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()

@@ -86,7 +86,7 @@ def _jobs(data: ModuleType, series: Sequence[Series], families: Sequence[str], s
             variants = None if seed == 1 else (SHOWN,)  # what conversion costs in accuracy does not need every seed
             for each in series:
                 sampling = (data.PERIOD_S, data.LONGEST_GAP_S)
-                config = config_text(each, sampling, data.SETTINGS, FAMILIES[family], seed)
+                config = config_text(each, sampling, data.SETTINGS, FAMILIES[family], seed, data.RESOLUTION)
                 jobs.append(Job(data.NAME, each, family, seed, config, variants))
     return jobs
 

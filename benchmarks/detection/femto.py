@@ -29,6 +29,7 @@ k = 6                # the protocol's
 n = 6
 """
 """Everything in the training configuration that is not a default, the same for every file."""
+RESOLUTION: float | None = None
 BASELINE = Settings(window=2, variance=0.9, alarm=AlarmPolicy(6, 6))
 FEWEST_ROWS = 60
 COLUMNS = ("bearings", "alarmed", "early_false")

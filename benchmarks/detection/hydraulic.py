@@ -24,6 +24,7 @@ SETTINGS = """
 length = 8
 """
 """Everything in the training configuration that is not a default, the same for every file."""
+RESOLUTION: float | None = None
 BASELINE = Settings(window=8, variance=0.9)
 COLUMNS = ("auc", "far", "mar", "recall_cooler", "recall_valve", "recall_pump", "recall_accumulator")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()

@@ -29,6 +29,7 @@ k = 6                # an hour of snapshots
 n = 6
 """
 """Everything in the training configuration that is not a default, the same for every file."""
+RESOLUTION: float | None = None
 BASELINE = Settings(window=2, variance=0.9, alarm=AlarmPolicy(6, 6))
 COLUMNS = ("lead_h", "false_alarms")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()

@@ -36,6 +36,7 @@ k = 6                # half an hour to six hours: people do not want to hear of 
 n = 6
 """
 """Everything in the training configuration that is not a default, the same for every file."""
+RESOLUTION: float | None = None
 BASELINE = Settings(window=15, variance=0.9, alarm=AlarmPolicy(6, 6))
 COLUMNS = ("nab", "windows", "found", "false_alarms")
 PUBLISHED = (

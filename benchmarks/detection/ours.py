@@ -27,10 +27,17 @@ TRAINED = "keras"
 """What the trained model says before any conversion, through the same runtime."""
 
 
-def config_text(series: Series, sampling: tuple[float, float], settings: str, model: str, seed: int) -> str:
-    """The training configuration: what the data set says about itself, its one configuration, and the model."""
+def config_text(
+    series: Series, sampling: tuple[float, float], settings: str, model: str, seed: int, resolution: float | None = None
+) -> str:
+    """The training configuration: what the data set says about itself, its one configuration, and the model.
+
+    `resolution` is that of every channel; without one, channels that do not vary have to be left out.
+    """
     period, gap = sampling
-    channels = "".join(f'[[channels]]\nname = "{name}"\n\n' for name in varying(series))
+    names = varying(series) if resolution is None else series.channels
+    known = "" if resolution is None else f"resolution = {resolution}\n"
+    channels = "".join(f'[[channels]]\nname = "{name}"\n{known}\n' for name in names)
     return (
         f'name = "benchmark"\nseed = {seed}\n\n[data]\nfiles = ["train.csv"]\ntime_column = "time"\n\n{channels}'
         f"[sampling]\nperiod_s = {period}\nlongest_gap_s = {gap}\n\n{settings.strip()}\n\n{model.strip()}\n"

@@ -27,6 +27,7 @@ length = 10          # ten seconds
 smoothing = 0.1      # a fault of the rig lasts minutes, a window is over after ten seconds
 """
 """Everything in the training configuration that is not a default, the same for every file."""
+RESOLUTION: float | None = None
 BASELINE = Settings(window=15, variance=0.8)
 COLUMNS = ("f1", "far", "mar", "ap")
 PUBLISHED = (
