@@ -11,7 +11,7 @@ CONSTRAINTS := constraints/dev.txt
 .PHONY: help demo test bench detection format clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 demo: $(VENV)/demo.stamp ## train on a real bearing's first days, export, and see when the alarm goes up
 	$(BIN)/python -m examples.ims_bearing.demo
