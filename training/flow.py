@@ -132,7 +132,7 @@ def _fit(plan: Plan, progress: Progress | None) -> tuple[Fitted, HeldOut, HeldOu
     """The trained model, and the held-out answers that the score and the threshold are fitted to."""
     config, parts = plan.config, plan.data.parts
     if isinstance(config.model, LinearAutoencoder):
-        held_out = cross_fitted(config.model, parts["fit"])
+        held_out = cross_fitted(config.model, parts["fit"], reach=plan.data.sections.readings_needed)
         fitted = fit(config.model, config.fit, config.seed, held_out.windows, held_out.windows, progress=progress)
         loss = float(np.mean((held_out.outputs - held_out.windows).astype(np.float64) ** 2))
         return replace(fitted, history=(replace(fitted.history[0], held_out_loss=loss),)), held_out, held_out
@@ -163,6 +163,7 @@ def _evaluation_table(
         failure=given.failure,
         normal_until=given.normal_until,
         ignore_extra=True,
+        waveform=config.waveform,
     )
     trained_to = from_microseconds(int(data.last.stretches[-1].times[-1]))
     return leave_out_training(test, data_sha256, trained_to)
