@@ -1,7 +1,7 @@
 """Derived inputs: what the model is given beside the channels, calculated from the cleaned readings so far.
 
 Difference and rate of change; mean, standard deviation, skewness and excess kurtosis of the last L readings (all divided by L: the
-biased estimators); sine and cosine of the time of day. The moments are taken anew of the L readings each time, from their
+biased estimators); sine and cosine of the time of day and its harmonics. The moments are taken anew of the L readings each time, from their
 deviations: running sums would lose all digits where a channel's level is large against its spread. A window without spread has
 skewness 0 and excess kurtosis -3, which no other window has (the least is -2).
 
@@ -35,6 +35,7 @@ class Derive:
         position = {channel.name: index for index, channel in enumerate(channels)}
         self._kept = [index for index, channel in enumerate(channels) if channel.is_input]
         self._recipes = [(each.kind, position.get(each.channel or ""), each.length) for each in derived]
+        self._harmonics = [each.harmonics for each in derived]
         self._warm_up = max((each.warm_up for each in derived), default=0)
         self._seen = np.zeros(machines, np.int64)  # readings since the restart
         self._changes = any(each.kind in ("difference", "rate") for each in derived)
@@ -54,9 +55,9 @@ class Derive:
         seen = read(self._seen, machine)
         moments = {length: rolling.step(machine, values, seen) for length, rolling in self._rolling.items()}
         inputs = [values[index] for index in self._kept]
-        for kind, index, length in self._recipes:
+        for (kind, index, length), harmonics in zip(self._recipes, self._harmonics, strict=True):
             if index is None:
-                inputs.extend(_time_of_day(time))
+                inputs.extend(_time_of_day(time, harmonics))
             elif length is not None:
                 inputs.append(moments[length][kind, index])
             else:
@@ -131,15 +132,15 @@ class _Rolling:
         return moments
 
 
-def _time_of_day(time: Any) -> tuple[Any, Any]:
-    """Sine and cosine of the UTC time of day: midnight is (0, 1), six o'clock (1, 0)."""
+def _time_of_day(time: Any, harmonics: int) -> list[Any]:
+    """Sine and cosine of the UTC time of day, midnight is (0, 1), six o'clock (1, 0), then of twice its angle, and so on."""
     if isinstance(time, int):
         angle = 2 * math.pi * (time % DAY) / DAY
-        return math.sin(angle), math.cos(angle)
+        return [wave(times * angle) for times in range(1, harmonics + 1) for wave in (math.sin, math.cos)]
     # numpy's own sine may differ from Python's in the last bit. Readings of many machines mostly come with one time.
     times, which = np.unique(time, return_inverse=True)
-    sines, cosines = np.array([_time_of_day(each) for each in times.tolist()]).reshape(-1, 2).T
-    return sines[which], cosines[which]
+    waves = np.array([_time_of_day(each, harmonics) for each in times.tolist()]).reshape(-1, 2 * harmonics)
+    return [wave[which] for wave in waves.T]
 
 
 def scaling_of_channels(channels: Sequence[Channel], scaling: Scaling) -> Scaling:

@@ -30,10 +30,14 @@ class Channel:
     """This many readings in a row at a rail are a `sensor_fault`."""
     is_input: bool = True
     """Whether the model is given the channel itself; false: only what is derived from it."""
+    resolution: float | None = None
+    """The smallest difference that means anything, in the channel's unit: its fitted scale is never below it."""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("expected a channel name, got an empty one")
+        if self.resolution is not None and not self.resolution > 0:
+            raise ValueError(f"expected a resolution above zero, got {self.resolution:g}")
         if self.max_rate is not None and not self.max_rate > 0:
             raise ValueError(f"expected max_rate above zero, got {self.max_rate:g}")
         if self.stuck_after is not None and self.stuck_after < 2:
@@ -169,6 +173,8 @@ class Derived:
     """What it is derived from; none for `time_of_day`."""
     length: int | None = None
     """Readings in a `rolling_...` moment, the newest included; none for the other kinds."""
+    harmonics: int = 1
+    """Of `time_of_day`: sine and cosine of once to so many times a day; 1 for the other kinds."""
 
     def __post_init__(self) -> None:
         if (self.channel is None) != (self.kind == "time_of_day"):
@@ -179,12 +185,16 @@ class Derived:
                 raise ValueError(f"expected no length for {self.kind}, got {self.length}")
         elif self.length is None or not 2 <= self.length <= 100_000:
             raise ValueError(f"expected a length from 2 to 100000 for {self.kind}, got {self.length}")
+        if not 1 <= self.harmonics <= (24 if self.kind == "time_of_day" else 1):
+            expected = "harmonics from 1 to 24" if self.kind == "time_of_day" else "no harmonics"
+            raise ValueError(f"expected {expected} for {self.kind}, got {self.harmonics}")
 
     @property
     def names(self) -> tuple[str, ...]:
         """What its inputs are called."""
         if self.channel is None:
-            return f"{self.kind}.sin", f"{self.kind}.cos"
+            numbers = ("",) if self.harmonics == 1 else tuple(f"_{times}" for times in range(1, self.harmonics + 1))
+            return tuple(f"{self.kind}.{wave}{number}" for number in numbers for wave in ("sin", "cos"))
         return (f"{self.channel}.{self.kind}{'' if self.length is None else f'_{self.length}'}",)
 
     @property

@@ -23,20 +23,24 @@ def fit_scaling(
     values: npt.NDArray[np.float64],
     channels: Sequence[str],
     clip: float | None = None,
+    resolutions: Sequence[float | None] | None = None,
 ) -> Scaling:
     """Fit the scaling to normal readings.
 
-    `values`: (N, C) float64 in the channels' units, NaN where missing. Raises `TrainingError` for a channel that has no
-    value or does not vary, naming it.
+    `values`: (N, C) float64 in the channels' units, NaN where missing; `resolutions`: of each channel, in its unit, the least that
+    its scale can be; None: inputs that have none. Raises `TrainingError` for a channel that has no value, or that does not vary and
+    has no resolution, naming it.
     """
+    least = np.array([each or 0.0 for each in resolutions or [None] * len(channels)])
+    or_resolution = "" if resolutions is None else ", or give it a resolution"
     for column, name in enumerate(channels):
         present = values[~np.isnan(values[:, column]), column]
         if not len(present):
             raise TrainingError(f"channel {name!r}: expected readings to fit the scaling to, got none")
-        if present.min() == present.max():
+        if present.min() == present.max() and not least[column]:
             raise TrainingError(
                 f"channel {name!r}: expected readings that vary, got {present[0]:g} in all {len(present)} rows; "
-                "leave the channel out or train on more data"
+                f"leave the channel out or train on more data{or_resolution}"
             )
     if kind == "standard":
         center, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
@@ -46,11 +50,12 @@ def fit_scaling(
     else:
         lower, center, upper = np.nanpercentile(values, [25, 50, 75], axis=0)
         scale = upper - lower
+    scale = np.maximum(scale, least)
     for name, spread in zip(channels, scale, strict=True):
         if not 0 < spread < np.inf:
             raise TrainingError(
                 f"channel {name!r}: expected readings that vary, got a {kind} scale of {spread:g}; "
-                "choose another kind of scaling"
+                f"choose another kind of scaling{or_resolution}"
             )
     return Scaling(kind, tuple(center.tolist()), tuple(scale.tolist()), clip)
 

@@ -18,12 +18,14 @@ from training.families import LinearAutoencoder
 from training.linear import Affine, apply, linear_autoencoder
 
 
-def cross_fitted(spec: LinearAutoencoder, part: Part, trim: float = 0.0) -> HeldOut:
+def cross_fitted(spec: LinearAutoencoder, part: Part, *, trim: float = 0.0, reach: int | None = None) -> HeldOut:
     """The answers to every window of a part, each from a model that has seen none of its readings.
 
-    `trim`: each model drops this share of the windows it is fitted to, as `trim.py` does for the one that is exported. Scores begin anew with each block. Raises `TrainingError` if there are fewer windows than it takes.
+    `trim`: each model drops this share of the windows it is fitted to, as `trim.py` does for the one that is exported. `reach`: how
+    many readings in a row a window is made of, more than its length where inputs are derived; None: its length. Scores begin
+    anew with each block. Raises `TrainingError` if there are fewer windows than it takes.
     """
-    windows, length = part.windows, part.windows.shape[1]
+    windows, reach = part.windows, part.windows.shape[1] if reach is None else reach
     fewest = 2 * spec.folds
     if len(windows) < fewest:
         raise TrainingError(
@@ -34,7 +36,7 @@ def cross_fitted(spec: LinearAutoencoder, part: Part, trim: float = 0.0) -> Held
     begins = part.begins.copy()
     edges = np.linspace(0, len(windows), spec.folds + 1).astype(np.int64)
     for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        others = ~_shares_readings(runs, begin, end, length)
+        others = ~_shares_readings(runs, begin, end, reach)
         if others.sum() < 2:
             raise TrainingError(
                 f"expected windows without readings of the block of {end - begin} that they are to judge, got "
@@ -55,11 +57,11 @@ def _fit(spec: LinearAutoencoder, windows: npt.NDArray[np.float32], trim: float)
     return linear_autoencoder(spec, windows[kept])
 
 
-def _shares_readings(runs: npt.NDArray[np.int64], begin: int, end: int, length: int) -> npt.NDArray[np.bool_]:
+def _shares_readings(runs: npt.NDArray[np.int64], begin: int, end: int, reach: int) -> npt.NDArray[np.bool_]:
     """Which windows (N,) have a reading in common with those from `begin` to `end`; `runs` (N,) numbers the unbroken runs."""
     shares = np.zeros(len(runs), np.bool_)
     shares[begin:end] = True
-    before, after = slice(max(begin - length + 1, 0), begin), slice(end, end + length - 1)
+    before, after = slice(max(begin - reach + 1, 0), begin), slice(end, end + reach - 1)
     shares[before] = runs[before] == runs[begin]
     shares[after] = runs[after] == runs[end - 1]
     return shares

@@ -6,7 +6,6 @@ each unbroken stretch with the device's own `Preparation`. No window reaches acr
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -23,8 +22,9 @@ from edge_runtime.snapshots import read_snapshots
 from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_table
 from edge_runtime.threshold_rules import ThresholdRule
 from training.config import Config, Data
+from training.data_digest import data_sha256
 from training.families import is_closed_form
-from training.inputs import fit_channels, fit_derived
+from training.inputs import NOTHING, fit_channels, fit_derived
 from training.parquet import read_parquet
 from training.usable import check_in_state, interpolated, usable_values, with_stuck_limits
 
@@ -62,6 +62,17 @@ class Part:
     def rows(self) -> int:
         """How many readings it has."""
         return sum(len(stretch.times) for stretch in self.stretches)
+
+    @property
+    def longest(self) -> Stretch:
+        """The stretch with the most readings to learn."""
+        learned = self.stretches if self.in_state is None else self.in_state
+
+        def count(stretch: Stretch) -> int:
+            first, last = stretch.times[[0, -1]]
+            return sum(len(each.times) for each in learned if first <= each.times[0] <= last)
+
+        return max(self.stretches, key=count)
 
     @property
     def rows_off(self) -> int:
@@ -165,7 +176,7 @@ def read_files(config: Config, folder: Path) -> tuple[Table, dict[str, str]]:
             table = read(path, config.data.time_column, names, ignore_extra=ignore_extra)
         names = table.channels
         tables.append(table)
-        sha256[file] = _sha256(path)
+        sha256[file] = data_sha256(path)
     return _join(tables), sha256
 
 
@@ -240,33 +251,15 @@ def _stretches(
     return tuple(Stretch(moments, readings) for moments, readings in pieces)
 
 
-def _sha256(path: Path) -> str:
-    """Of a file, or of the names and hashes of a folder's CSV files."""
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
-        return hashlib.sha256("".join(f"{file.name} {_sha256(file)}\n" for file in files).encode()).hexdigest()
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def _sections(config: Config, table: Table, channels: Sequence[Channel]) -> PreparationSections:
-    """How the readings are to be prepared, with a scaling that changes nothing until one is fitted."""
-    as_is = Scaling("standard", (0.0,) * len(channels), (1.0,) * len(channels))
+    """How the readings are to be prepared; their scaling is not known yet."""
     if config.operating is not None:
         try:
             config.operating.check_channels(table.channels)
         except ValueError as fault:
             raise TrainingError(f"{table.source}: {fault}") from None
-    return PreparationSections(
-        tuple(channels),
-        config.sampling,
-        config.cleaning,
-        as_is,
-        config.window,
-        operating=config.operating,
-        sensors=config.sensors,
-        derived=config.derived,
-    )
+    measured = PreparationSections(tuple(channels), config.sampling, config.cleaning, NOTHING, config.window)
+    return measured._replace(operating=config.operating, sensors=config.sensors, derived=config.derived)
 
 
 def _fitted(sections: PreparationSections, usable: Sequence[npt.NDArray[np.float64]]) -> PreparationSections:
@@ -276,7 +269,11 @@ def _fitted(sections: PreparationSections, usable: Sequence[npt.NDArray[np.float
         limited = with_stuck_limits(sections.channels, usable, sensors.stuck_factor, sections.window.length)
         sections = sections._replace(channels=limited)
     if cleaning.missing == "median" and cleaning.medians is None:
-        medians = tuple(np.nanmedian(np.concatenate(usable), axis=0).tolist())
+        rows = np.concatenate(usable)
+        if (missing := np.flatnonzero(np.isnan(rows).all(axis=0))).size:
+            name = sections.channels[missing[0]].name
+            raise TrainingError(f"channel {name!r}: expected readings to take the median of, got none")
+        medians = tuple(np.nanmedian(rows, axis=0).tolist())
         sections = sections._replace(cleaning=replace(cleaning, medians=medians))
     return sections
 

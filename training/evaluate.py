@@ -15,7 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import InputError
-from edge_runtime.readings import ACTIVE, RAISED, STATUSES, Moment, Verdicts, from_microseconds, to_microseconds
+from edge_runtime.readings import (
+    ACTIVE,
+    COLLECTING,
+    RAISED,
+    STATUSES,
+    Moment,
+    Verdicts,
+    from_microseconds,
+    to_microseconds,
+)
 from edge_runtime.threshold import normal_quantiles
 from training.metrics import Counts, average_precision, count_points, poisson_upper, roc_auc, runs
 
@@ -153,6 +162,12 @@ def evaluate_verdicts(
     """
     times = _times(verdicts)
     _check(verdicts, times, labels, failure, normal_until)
+    first, last, readings = from_microseconds(int(times[0])), from_microseconds(int(times[-1])), len(times)
+    statuses = {name: int(np.sum(verdicts.status_codes == code)) for code, name in enumerate(STATUSES)}
+    is_answer = verdicts.status_codes != COLLECTING  # on a grid: what a reading says is judged when its row is complete
+    if not is_answer.all():
+        verdicts, times = take(verdicts, is_answer), times[is_answer]
+        labels = None if labels is None else labels[is_answer]
     is_scored = verdicts.scored
     if labels is not None:
         is_normal, normal_by = ~labels, "labels"
@@ -164,10 +179,10 @@ def evaluate_verdicts(
         is_normal, normal_by = np.zeros(len(times), np.bool_), "nothing"
     scores = verdicts.scores[is_scored]
     return Evaluation(
-        first=from_microseconds(int(times[0])),
-        last=from_microseconds(int(times[-1])),
-        readings=len(times),
-        statuses={name: int(np.sum(verdicts.status_codes == code)) for code, name in enumerate(STATUSES)},
+        first=first,
+        last=last,
+        readings=readings,
+        statuses=statuses,
         anomalous=int(verdicts.anomalous.sum()),
         alarms=int(np.count_nonzero(verdicts.alarm_codes == RAISED)),
         score_quantiles=normal_quantiles(scores) if len(scores) else {},
@@ -197,8 +212,8 @@ def alarm_report(verdicts: Verdicts, failure_time: Moment, normal_until: Moment 
 
 def take(verdicts: Verdicts, rows: npt.NDArray[np.bool_]) -> Verdicts:
     """The verdicts of some rows (N,), as columns: so that readings that were trained on warm up the window but do not count."""
-    kept = Verdicts(int(rows.sum()), verdicts.channels, one_machine=verdicts.one_machine)
-    for name in ("times", "machines", "status_codes", "scores", "thresholds", "alarm_codes", "contributions"):
+    kept = Verdicts(int(rows.sum()), verdicts.channels, one_machine=verdicts.one_machine, sensors=verdicts.sensors)
+    for name in ("times", "machines", "status_codes", "scores", "thresholds", "alarm_codes", "contributions", "faults"):
         getattr(kept, name)[:] = getattr(verdicts, name)[rows]
     return kept
 

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         failure=failure,
         normal_until=normal_until,
         ignore_extra=options.ignore_extra,
+        waveform=manifest.waveform,
     )
     trained_to = datetime.fromisoformat(manifest.provenance.trained_to)
     test = leave_out_training(test, manifest.provenance.data_sha256, trained_to)
@@ -63,7 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         "life.csv --failure 2004-02-19T06:22:39 --normal-until 2004-02-16",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="a file NAME.anomalite")
-    parser.add_argument("data", metavar="DATA", help="CSV (separated by comma, semicolon or tab) or JSON lines")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="CSV (separated by comma, semicolon or tab), JSON lines, or raw snapshots: npz or a folder of CSV files",
+    )
     parser.add_argument(
         "--label",
         metavar="COLUMN",

@@ -191,7 +191,7 @@ def _held_out(plan: Plan, spec: Model, fitted: Fitted) -> tuple[HeldOut, HeldOut
     """Held-out answers for the score and for the threshold to be fitted to."""
     parts = plan.data.parts
     if len(parts) == 1 and isinstance(spec, LinearAutoencoder):
-        held_out = cross_fitted(spec, parts["fit"], plan.config.fit.trim)
+        held_out = cross_fitted(spec, parts["fit"], trim=plan.config.fit.trim, reach=plan.data.sections.readings_needed)
         return held_out, held_out
     return answers(fitted.model, parts["early_stopping"]), answers(fitted.model, parts["calibration"])
 
@@ -243,6 +243,7 @@ def _evaluation_table(
         failure=given.failure,
         normal_until=given.normal_until,
         ignore_extra=True,
+        waveform=config.waveform,
     )
     trained_to = from_microseconds(int(data.last.stretches[-1].times[-1]))
     return leave_out_training(test, data_sha256, trained_to)

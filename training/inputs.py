@@ -52,10 +52,12 @@ def fit_channels(rule: ScalingRule, channels: Sequence[Channel], measured: npt.N
 
     Raises `TrainingError` as `fit_scaling`.
     """
-    names = [channel.name for channel in channels if channel.is_input]
-    if not names:
+    given = [channel for channel in channels if channel.is_input]
+    if not given:
         return replace(NOTHING, kind=rule.kind, clip=rule.clip)
-    return fit_scaling(rule.kind, measured[:, [channel.is_input for channel in channels]], names, rule.clip)
+    columns = measured[:, [channel.is_input for channel in channels]]
+    names, resolutions = [channel.name for channel in given], [channel.resolution for channel in given]
+    return fit_scaling(rule.kind, columns, names, rule.clip, resolutions)
 
 
 def fit_derived(sections: PreparationSections, stretches: Sequence[Stretch]) -> Scaling:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.detector import Detector
-from edge_runtime.digest import sha256
 from edge_runtime.errors import TableError
+from edge_runtime.manifest import Waveform
 from edge_runtime.readings import Verdicts, to_microseconds
-from edge_runtime.tables import Table, check_not_all_missing, column_names, read_table
+from edge_runtime.tables import Table, check_not_all_missing, column_names, holds_snapshots, read_table
+from training.data_digest import data_sha256
 from training.evaluate import Evaluation, evaluate_verdicts, take
 
 LABEL = "anomaly"
@@ -47,20 +48,29 @@ def read_evaluation_table(
     failure: datetime | None = None,
     normal_until: datetime | None = None,
     ignore_extra: bool = False,
+    waveform: Waveform | None = None,
 ) -> EvaluationTable:
-    """Read a CSV or JSON lines file to judge a detector by; all of its readings count.
+    """Read a CSV or JSON lines file, or raw snapshots, to judge a detector by; all of its readings count.
 
-    `label` names the column of labels; None takes `LABEL` if there is one. Raises `TableError`.
+    `label` names the column of labels; None takes `LABEL` if there is one. `waveform` says what snapshots to expect; they have no
+    labels. Raises `TableError`.
     """
-    if label is None and LABEL in column_names(path) and LABEL not in channels:
-        label = LABEL
-    if label is not None and label in (time_column, *channels):
-        what = "the time" if label == time_column else "a channel"
-        raise TableError(f"{path}: expected a column of labels, got {label!r}, which is {what}")
-    table = read_table(path, time_column, channels, ignore_extra=ignore_extra, label=label)
+    if holds_snapshots(path):
+        if label is not None:
+            raise TableError(f"{path}: expected a table for the column of labels {label!r}, got snapshots")
+        from edge_runtime.snapshots import read_snapshots
+
+        table = read_snapshots(path, waveform)
+    else:
+        if label is None and LABEL in column_names(path) and LABEL not in channels:
+            label = LABEL
+        if label is not None and label in (time_column, *channels):
+            what = "the time" if label == time_column else "a channel"
+            raise TableError(f"{path}: expected a column of labels, got {label!r}, which is {what}")
+        table = read_table(path, time_column, channels, ignore_extra=ignore_extra, label=label)
     check_not_all_missing(table)
     try:
-        digest = sha256(Path(path).read_bytes())
+        digest = data_sha256(Path(path))
     except OSError as fault:
         raise TableError(f"{path}: cannot be read: {fault.strerror}") from None
     return EvaluationTable(table, digest, np.ones(len(table.times), np.bool_), failure, normal_until)

@@ -31,7 +31,7 @@ from training.calibrate import Calibration
 from training.charts import contribution_chart, fault_chart, loss_chart, score_chart, timeline_chart
 from training.config import Config
 from training.data import Part
-from training.evaluate import FalseAlarms, evaluate_verdicts
+from training.evaluate import Evaluation, evaluate_verdicts
 from training.fault_recall import SIZES, fault_recall
 from training.keras_engine import KerasEngine
 from training.labelled import EvaluationTable
@@ -84,13 +84,13 @@ def build_report(trained: Trained) -> Report:
     """
     manifest = trained.manifest
     detector = Detector(manifest, KerasEngine(trained.model), engine_name="keras")
-    longest = max(trained.normal.in_state or trained.normal.stretches, key=lambda stretch: len(stretch.times))
+    longest = trained.normal.longest
     held_out = detector.score(longest.values, longest.times.view("datetime64[us]"))
-    false_alarms = evaluate_verdicts(held_out).false_alarms
+    evaluation = evaluate_verdicts(held_out)
     judged = None if trained.test is None else judge_table(detector, trained.test)
     sections = [
         *([] if judged is None else [evaluation_section(judged)]),
-        _held_out_section(held_out, false_alarms, _is_cross_fitted(trained)),
+        _held_out_section(held_out, evaluation, _is_cross_fitted(trained)),
         _score_section(trained),
         _contribution_section(held_out, judged),
         _fault_section(trained, detector),
@@ -110,7 +110,7 @@ def build_report(trained: Trained) -> Report:
         summary=(
             ("model", f"{manifest.family.replace('_', ' ')}, {manifest.parameters:,} parameters"),
             ("threshold", f"{manifest.threshold.value:.6g} ({manifest.threshold.kind})"),
-            ("first answer after", f"{manifest.window.length} readings, {_duration(manifest)}"),
+            ("first answer after", f"{manifest.preparation.readings_needed} readings, {_duration(manifest)}"),
             ("false alarms expected", false_alarms_text(manifest.threshold)),
             *([] if judged is None else evaluation_summary(judged.evaluation)),
         ),
@@ -141,9 +141,15 @@ def _is_cross_fitted(trained: Trained) -> bool:
     return len(trained.record.parts) == 1
 
 
-def _held_out_section(verdicts: Verdicts, false: FalseAlarms, is_cross_fitted: bool) -> Section:
+def _held_out_section(verdicts: Verdicts, evaluation: Evaluation, is_cross_fitted: bool) -> Section:
+    false = evaluation.false_alarms
     bound = (
         "" if false.per_day_at_most is None else f", so at most {rate_text(false.per_day_at_most)} (95 % confidence)"
+    )
+    without = ", ".join(
+        f"{count} {status.replace('_', ' ')}"
+        for status, count in evaluation.statuses.items()
+        if count and status != "scored"
     )
     return Section(
         "held-out",
@@ -156,7 +162,7 @@ def _held_out_section(verdicts: Verdicts, false: FalseAlarms, is_cross_fitted: b
             else "The longest stretch of the calibration part, scored reading by reading as the device does. The weights have "
             "not seen it; the threshold comes from it, so what it shows of false alarms is the hopeful side.",
             f"{false.anomalous} of {false.readings} scored readings are above the threshold. {count_text(false.alarms, 'alarm')} "
-            f"raised in {days_text(false.days)}{bound}.",
+            f"raised in {days_text(false.days)}{bound}.{f' Without a score: {without}.' if without else ''}",
         ),
         (Picture(timeline_chart(verdicts), "Score and threshold over the held-out readings; below, alarms and readings without a score."),),
     )  # fmt: skip
@@ -338,5 +344,5 @@ def _selection_section(selection: Selection) -> Section:
 
 
 def _duration(manifest: Manifest) -> str:
-    seconds = manifest.window.length * manifest.sampling.period_s
+    seconds = manifest.preparation.readings_needed * manifest.sampling.period_s
     return str(timedelta(seconds=seconds)) if seconds >= 60 else f"{seconds:g} s"

@@ -27,8 +27,8 @@ def usable_values(
 
     Returns also in which rows the machine is in the state to learn (N,).
     """
-    C = len(sections.channels)
-    boundless = Scaling("standard", (0.0,) * C, (BOUNDLESS,) * C)
+    F = len(sections.input_names)
+    boundless = Scaling("standard", (0.0,) * F, (BOUNDLESS,) * F)
     return Preparation(sections._replace(scaling=boundless)).usable(values, times)
 
 

@@ -95,6 +95,7 @@ def _channel(channel: Channel) -> str:
         "" if channel.max_rate is None else f"at most {channel.max_rate:g} a second",
         "" if channel.stuck_after is None else f"stuck after {channel.stuck_after} readings",
         f"saturated after {channel.saturated_after} readings at {rails}" if rails else "",
+        "" if channel.resolution is None else f"resolution {channel.resolution:g}",
         "" if channel.is_input else "not given to the model",
     ]
     return ", ".join(part for part in parts if part)

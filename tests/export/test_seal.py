@@ -16,6 +16,7 @@ from demo_run import REPOSITORY, Demo
 
 import export.seal
 from edge_runtime.bundle import Bundle, seal
+from edge_runtime.cli import main
 from edge_runtime.commands.verify import verify
 from edge_runtime.detector import load
 from edge_runtime.errors import ExportError, OutputError, RunError
@@ -299,8 +300,10 @@ epochs = 2
 """
 
 
-def test_a_detector_of_snapshots_from_end_to_end(tmp_path: Path, only_numpy: None) -> None:
-    """Trained on raw snapshots with derived inputs and a clip, exported, verified, and scored snapshot by snapshot."""
+def test_a_detector_of_snapshots_from_end_to_end(
+    tmp_path: Path, only_numpy: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained on raw snapshots with derived inputs and a clip, exported, verified, scored snapshot by snapshot, and evaluated."""
     samples = np.random.default_rng(1).integers(-2000, 2000, (260, 64, 1)).astype(np.int16)
     np.savez(tmp_path / "snapshots.npz", time=1.7e9 + 600 * np.arange(260), samples=samples, scale=0.001)
     (tmp_path / "train.toml").write_text(SNAPSHOTS)
@@ -326,3 +329,8 @@ def test_a_detector_of_snapshots_from_end_to_end(tmp_path: Path, only_numpy: Non
     assert [verdict.status for verdict in verdicts] == ["warming_up"] * 10 + ["scored"] * 20
     assert verdicts[-1].contributions is not None
     assert tuple(verdicts[-1].contributions) == inputs
+
+    np.savez(tmp_path / "later.npz", time=1.8e9 + 600 * np.arange(60), samples=samples[:60], scale=0.001)
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "shaft.anomalite"), str(tmp_path / "later.npz"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["statuses"]["scored"] == 60 - 10

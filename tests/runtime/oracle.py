@@ -273,7 +273,9 @@ def derived_inputs(m: Manifest, past: list[tuple[int, list[float]]]) -> list[flo
         if each.kind == "time_of_day":
             hours = datetime.fromtimestamp(past[-1][0] // 1_000_000, UTC)
             seconds = 3600 * hours.hour + 60 * hours.minute + hours.second + past[-1][0] % 1_000_000 / 1e6
-            inputs += [math.sin(2 * math.pi * seconds / 86400), math.cos(2 * math.pi * seconds / 86400)]
+            for turns in range(1, each.harmonics + 1):
+                angle = 2 * math.pi * turns * seconds / 86400
+                inputs += [math.sin(angle), math.cos(angle)]
             continue
         series = [row[names.index(each.channel)] for _, row in past]
         if each.kind == "difference":

@@ -26,7 +26,7 @@ ROLLING = [kind for kind in KINDS if kind.startswith("rolling_")]
 def of_kind(kind: str, length: int = 4) -> tuple[Derived, ...]:
     """Of both channels, or of none."""
     if kind == "time_of_day":
-        return (Derived(kind),)
+        return Derived(kind), Derived(kind, harmonics=3)
     return tuple(Derived(kind, f"c{i}", length if kind in ROLLING else None) for i in range(2))
 
 
@@ -177,6 +177,9 @@ def test_names_and_warm_up() -> None:
     [
         ({"kind": "rate"}, "expected a channel for rate, got None"),
         ({"kind": "time_of_day", "channel": "c0"}, "expected no channel for time_of_day, got 'c0'"),
+        ({"kind": "time_of_day", "harmonics": 25}, "expected harmonics from 1 to 24 for time_of_day, got 25"),
+        ({"kind": "time_of_day", "harmonics": 0}, "expected harmonics from 1 to 24 for time_of_day, got 0"),
+        ({"kind": "rate", "channel": "c0", "harmonics": 2}, "expected no harmonics for rate, got 2"),
         ({"kind": "rolling_std", "channel": "c0"}, "expected a length from 2 to 100000 for rolling_std, got None"),
         (
             {"kind": "rolling_std", "channel": "c0", "length": 1},
@@ -220,3 +223,13 @@ def test_a_channel_that_is_no_input_has_no_scaling() -> None:
     assert scaling.center == (0.0, 1.0, 0.0, 2.0)
     assert scaling.scale == pytest.approx((1e38, 3.0, 1e38, 4.0))
     assert math.isfinite(1e12 * max(scaling.scale))
+
+
+def test_harmonics_are_numbered() -> None:
+    """Where there is more than one; the first is the time of day itself, and the second is back where it was at noon."""
+    waves = Derived("time_of_day", harmonics=2)
+    assert waves.names == ("time_of_day.sin_1", "time_of_day.cos_1", "time_of_day.sin_2", "time_of_day.cos_2")
+    derive = Derive(manifest_of(waves).channels, (waves,), 1)
+    for hour, expected in ((0, (0, 1, 0, 1)), (3, (0.5**0.5, 0.5**0.5, 1, 0)), (12, (0, -1, 0, 1))):
+        inputs, _ = derive.step(0, [0.0, 0.0], hour * 3600 * handmade.SECOND)
+        assert inputs == pytest.approx(expected, abs=1e-12)

@@ -36,6 +36,11 @@ from edge_runtime.schema import decode, encode
         (Channel, ("a", "", 1.0, 1.0), "expected low below high, got 1.0 and 1.0"),
         (Channel, ("a", "", 2.0, 1.0), "expected low below high, got 2.0 and 1.0"),
         (Channel, ("a", "", None, None, 0.0), "expected max_rate above zero, got 0"),
+        (
+            Channel,
+            ("a", "", None, None, None, None, None, None, 3, True, 0.0),
+            "expected a resolution above zero, got 0",
+        ),
         (Channel, ("a", "", None, None, None, 1), "expected stuck_after of at least 2, got 1"),
         (Channel, ("a", "", None, None, None, None, 2.0, 2.0), "expected rail_low below rail_high, got 2.0 and 2.0"),
         (Channel, ("a", "", None, None, None, None, None, 2.0, 0), "expected saturated_after of at least 1, got 0"),

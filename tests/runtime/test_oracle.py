@@ -70,7 +70,7 @@ def model_of(kind: str, F: int) -> bytes:
 DERIVED = [
     Derived("difference", "c0"), Derived("rate", "c1"), Derived("rolling_mean", "c0", 3), Derived("rolling_std", "c1", 3),
     Derived("rolling_skewness", "c0", 4), Derived("rolling_kurtosis", "c1", 5), Derived("rolling_std", "c0", 3),
-    Derived("time_of_day"),
+    Derived("time_of_day"), Derived("time_of_day", harmonics=3),
 ]  # fmt: skip
 """Some of each kind; a test below says so."""
 

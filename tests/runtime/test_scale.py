@@ -94,3 +94,27 @@ def test_the_fitted_scaling_carries_the_clip() -> None:
     assert clipped == replace(fit_scaling("robust", VALUES, ("a", "b")), clip=10.0)
     with pytest.raises(ValueError, match="expected a clip above 0, got 0"):
         replace(clipped, clip=0.0)
+
+
+@pytest.mark.parametrize("kind", ["standard", "min_max", "robust"])
+def test_no_scale_is_below_a_resolution(kind: Any) -> None:
+    """A channel that does not vary, or hardly, is scaled by it; one that varies more, and one without, are as ever."""
+    hardly = np.array([3.0, 3.0, 3.0, 3.0, 3.001])
+    values = np.column_stack([VALUES[:, 0], np.full(5, 7.0), hardly, VALUES[:, 0]])
+    scaling = fit_scaling(kind, values, ("a", "b", "c", "d"), resolutions=(0.5, 0.25, 0.1, None))
+    usual = fit_scaling(kind, VALUES[:, :1], ("a",)).scale[0]
+    assert scaling.scale == (usual, 0.25, 0.1, usual)
+    assert scaling.center[1] == 7.0
+    assert Scale(scaling).step([1.0, 7.5, 3.0, 1.0])[1] == 2.0
+
+
+def test_what_does_not_vary_may_be_given_a_resolution() -> None:
+    """The message says so where there can be one: a derived input has none."""
+    constant = np.full((5, 1), 3.0)
+    advice = "got 3 in all 5 rows; leave the channel out or train on more data"
+    with pytest.raises(TrainingError, match=f"{advice}, or give it a resolution$"):
+        fit_scaling("standard", constant, ("a",), resolutions=(None,))
+    with pytest.raises(TrainingError, match=f"{advice}$"):
+        fit_scaling("standard", constant, ("a.rate",))
+    with pytest.raises(TrainingError, match=r"choose another kind of scaling, or give it a resolution$"):
+        fit_scaling("robust", np.eye(100)[:, :1], ("a",), resolutions=(None,))

@@ -221,3 +221,21 @@ def test_not_toml_is_refused(text, message):
     """What is no TOML is refused with the parser's place."""
     with pytest.raises(InputError, match=f"pump.toml: .*{message}"):
         parse_config(text, "pump.toml")
+
+
+def test_a_rule_may_be_on_any_feature_of_a_waveform(workshop):
+    """Also on one that no table of channels says anything of; training checks it against all of them."""
+    sections = """\
+[operating]
+when = "rms_b1 > 1"
+[[channels]]
+name = "kurtosis_b1"
+is_input = false
+[waveform]
+sample_rate_hz = 1000
+length = 64
+channels = { b1 = "g" }
+[fit]
+"""
+    config = load_config(workshop.write_config(("[fit]\n", sections)))
+    assert config.operating.channels == ("rms_b1",)

@@ -62,3 +62,14 @@ def test_too_few_windows_are_an_error():
         cross_fitted(SPEC, part_of(readings(7 + T - 1)))
     with pytest.raises(TrainingError, match="expected windows without readings of the block of 4"):
         cross_fitted(LinearAutoencoder("linear_autoencoder", folds=2), part_of(readings(8 + T - 1)))
+
+
+def test_a_window_may_be_made_of_more_readings_than_it_has():
+    """Those before its first, which derived inputs are made of: windows that share one of them with the block are left out too."""
+    whole, reach = part_of(readings()), T + 3
+    held_out = cross_fitted(SPEC, whole, reach=reach)
+    count = len(whole.windows)
+    for begin, end in pairwise(np.linspace(0, count, 5).astype(int).tolist()):
+        others = [i for i in range(count) if i + reach <= begin or i >= end - 1 + reach]
+        model = linear_autoencoder(SPEC, whole.windows[others])
+        assert np.array_equal(held_out.outputs[begin:end], apply(model, whole.windows[begin:end]))

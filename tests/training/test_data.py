@@ -34,6 +34,7 @@ from edge_runtime.tables import Table
 from edge_runtime.threshold_rules import BudgetRule, PercentileRule, SigmaRule, TailRule
 from training.config import Config, Data, Exclusion, Fit, LSTMAutoencoder, ScalingRule, Shares, load_config
 from training.data import PARTS, longest_stream, prepare_data, read_files
+from training.families import LinearAutoencoder
 from training.inputs import describe_channels
 
 MINUTE = 60_000_000
@@ -344,6 +345,18 @@ def test_constant_channel_is_refused():
         prepare(make_table(values))
 
 
+def test_a_constant_channel_with_a_resolution_is_taken(make_normal):
+    """Its scale is the resolution; so it is for one that hardly varies, but not for one that is no input."""
+    rng = np.random.default_rng(2)
+    values = np.column_stack((make_normal(200)[:, 0], np.full(200, 2.5), rng.normal(0, 1e-6, 200)))
+    channels = (Channel("c0", resolution=1e-3), Channel("c1", resolution=0.5), Channel("c2", resolution=0.1))
+    data = prepare(make_table(values), channels=channels)
+    assert data.scaling.scale[0] == prepare(make_table(values[:, :1])).scaling.scale[0]
+    assert data.scaling.scale[1:] == (0.5, 0.1)
+    assert not data.parts["fit"].windows[:, :, 1].any()
+    assert np.abs(data.parts["fit"].windows[:, :, 2]).max() < 1e-4
+
+
 def test_all_missing_is_refused():
     """A channel without a single reading is named, with the file."""
     values = np.column_stack((np.arange(100.0), np.full(100, np.nan)))
@@ -501,6 +514,73 @@ def test_training_and_serving_derive_identically(make_normal, is_input):
     assert np.stack(engine.windows).tobytes() == windows.tobytes()
     assert windows.shape[2] == 4 + 2 * is_input
     assert np.abs(windows).max() == 0.5
+
+
+@pytest.mark.parametrize("family", ["lstm_autoencoder", "linear_autoencoder"])
+def test_everything_at_once_is_prepared_identically(make_normal, family):
+    """Operating state, limits, medians, a grid, and inputs derived from all that: a detector with what was found makes the windows."""
+    values = np.repeat(make_normal(300), 2, axis=0)
+    values[1::2] += 0.5
+    values[np.arange(600) % 150 < 30, 0] = 0.0  # off
+    values[[100, 101, 480, 481, 520], 1] = np.nan
+    values[[60, 500], 0] = 1e6
+    table = make_table(values, np.arange(600))
+    table.times[:] = table.times[0] + np.arange(600) * MINUTE // 2
+    channels = (Channel("c0", high=100.0), Channel("c1", is_input=False))
+    config = replace(
+        make_config(shares=Shares(0.5, 0.15, 0.35)),
+        model=make_config().model if family == "lstm_autoencoder" else LinearAutoencoder(family),
+        channels=channels,
+        sampling=Sampling(60, 180, Grid("mean")),
+        cleaning=Cleaning(missing="median"),
+        operating=Operating("c0 > 5", settle_s=60),
+        sensors=Sensors(stuck_factor=5),
+        derived=(Derived("rolling_std", "c1", 3), Derived("time_of_day", harmonics=2), Derived("difference", "c0")),
+    )
+    data = prepare(table, config, channels)
+    assert data.sections.cleaning.medians is not None
+    assert data.sections.channels[0].stuck_after is not None
+    engine = Recorder()
+    m = replace(
+        manifest_of(config, table, data),
+        channels=data.sections.channels,
+        cleaning=data.sections.cleaning,
+        operating=config.operating,
+        sensors=config.sensors,
+    )
+    (stretch,) = data.last.stretches
+    verdicts = Detector(m, engine).score(stretch.values, stretch.times.view("datetime64[us]"))
+    assert np.stack(engine.windows).tobytes() == data.last.windows.tobytes()
+    assert len(data.last.windows) == len(data.last.begins) == verdicts.scored.sum()
+    assert data.last.windows.shape[2] == len(m.input_names) == 7
+    assert 0 < data.last.rows_off < data.last.rows
+    assert data.last.begins.sum() > 1
+
+
+def test_the_longest_stretch_is_that_with_the_most_to_learn(make_normal):
+    """Not the one in which the machine is mostly off."""
+    values = make_normal(600)
+    values[455:545, 0] = 0.0
+    exclude = (Exclusion(START + timedelta(minutes=549.5), START + timedelta(minutes=550.5)),)
+    shares = Shares(0.5, 0.25, 0.25)
+    plain = prepare(make_table(values), make_config(shares=shares, exclude=exclude)).last
+    config = replace(make_config(shares=shares, exclude=exclude), operating=Operating("c0 > 5"))
+    judged = prepare(make_table(values), config).last
+    assert [len(stretch.times) for stretch in judged.stretches] == [101, 49]
+    assert plain.longest is plain.stretches[0]
+    assert judged.longest is judged.stretches[1]
+
+
+def test_a_median_of_nothing_is_refused(make_normal):
+    """Of a channel that is no input and says nothing in the fit part."""
+    values = make_normal(200)
+    values[:150, 1] = np.nan
+    channels = (Channel("c0"), Channel("c1", is_input=False))
+    config = replace(make_config(), channels=channels, cleaning=Cleaning(missing="median"))
+    with pytest.raises(
+        TrainingError, match="the fit part: channel 'c1': expected readings to take the median of, got none"
+    ):
+        prepare(make_table(values), config, channels)
 
 
 def test_a_constant_channel_that_is_no_input_is_no_fault(make_normal):

@@ -15,6 +15,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.readings import (
     ACTIVE,
     CLEARED,
+    COLLECTING,
     GAP,
     QUIET,
     RAISED,
@@ -279,3 +280,25 @@ def test_verdicts_that_cannot_be_judged():
     disordered.times[:] = disordered.times[::-1].copy()
     with pytest.raises(InputError, match="in order of time"):
         evaluate_verdicts(disordered)
+
+
+def test_a_reading_that_completes_no_row_of_the_grid_is_not_judged():
+    """It is no missed anomaly, and time is counted by the rows of the grid; how many there are is said."""
+    verdicts = make_verdicts(QUIET, QUIET, QUIET, QUIET, RAISED, ACTIVE)
+    verdicts.status_codes[:] = [COLLECTING, SCORED] * 3
+    verdicts.scores[:] = [np.nan, 1, np.nan, 1, np.nan, 3]
+    verdicts.thresholds[:] = 2
+    labels = np.array([False] * 4 + [True] * 2)
+    evaluation = evaluate_verdicts(verdicts, labels)
+    assert evaluation.labelled.counts == Counts(1, 0, 0, 2)
+    assert evaluation.labelled.event_recall == 1
+    assert (evaluation.readings, evaluation.statuses["collecting"]) == (6, 3)
+    assert evaluation.false_alarms.days == 2 * 2 / 24
+
+
+def test_sensor_faults_are_taken_too():
+    """By name, as without leaving rows out."""
+    verdicts = Verdicts(3, ("flow",), one_machine=True, sensors=("flow", "pressure"))
+    verdicts.status_codes[:] = SENSOR_FAULT
+    verdicts.faults[2, 1] = True
+    assert take(verdicts, np.array([False, True, True]))[1].fault_channels == ("pressure",)

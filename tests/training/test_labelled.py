@@ -11,7 +11,9 @@ import pytest
 from edge_runtime.detector import load
 from edge_runtime.digest import sha256
 from edge_runtime.errors import TableError
+from edge_runtime.manifest import Waveform
 from edge_runtime.readings import from_microseconds
+from training.data_digest import data_sha256
 from training.labelled import judge, leave_out_training, read_evaluation_table
 
 LENGTH, ROWS = 4, 40
@@ -104,3 +106,24 @@ def test_failure_and_normal_until_are_handed_on(file, detector):
     assert evaluation.normal_by == "normal_until"
     assert evaluation.false_alarms.readings == 20 - (LENGTH - 1)
     assert evaluation.failure is not None
+
+
+def test_snapshots_are_read_as_their_features(tmp_path):
+    """From a file or a folder, as in training, with the same hash; they have no labels, and need a waveform."""
+    waveform = Waveform(1000.0, 16, {"b1": "g"}, features=("rms",))
+    file, folder = tmp_path / "a.npz", tmp_path / "b"
+    samples = np.random.default_rng(1).normal(0, 1, (3, 16, 1))
+    np.savez(file, time=1.7e9 + np.arange(3), samples=samples)
+    folder.mkdir()
+    for minute, snapshot in enumerate(samples):
+        lines = ["b1", *map(repr, snapshot[:, 0].tolist())]
+        (folder / f"2024-01-01T00-{minute:02}-00.csv").write_text("\n".join(lines))
+    for path in (file, folder):
+        test = read_evaluation_table(path, "time", ["rms_b1"], waveform=waveform)
+        assert test.table.values[:, 0] == pytest.approx(np.sqrt(np.mean(samples[:, :, 0] ** 2, axis=1)))
+        assert test.sha256 == data_sha256(path)
+        assert test.labels is None
+        with pytest.raises(TableError, match="expected a table of readings, got snapshots, but no waveform"):
+            read_evaluation_table(path, "time", ["rms_b1"])
+        with pytest.raises(TableError, match="expected a table for the column of labels 'fault', got snapshots"):
+            read_evaluation_table(path, "time", ["rms_b1"], waveform=waveform, label="fault")

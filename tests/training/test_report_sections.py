@@ -171,6 +171,35 @@ def test_a_channel_s_name_is_text(judged):
     assert {"ours", "the workshop"} <= set(page.text)
 
 
+def test_a_machine_that_is_off_at_times_and_inputs_that_are_derived(workshop, make_normal):
+    """What has no score is counted by its reason; contributions and the first answer go by the inputs, the data by the channels."""
+    values = make_normal(240)
+    values[np.arange(240) % 80 < 20] = 0
+    workshop.write_readings(values=values)
+    sections = """\
+[operating]
+when = "flow > 5"
+[[channels]]
+name = "flow"
+[[channels]]
+name = "pressure"
+unit = "bar"
+is_input = false
+[[derived]]
+kind = "rolling_std"
+channel = "pressure"
+length = 3
+[fit]
+"""
+    model = 'family = "dense_autoencoder"\nhidden = [6]\nlatent = 3'
+    workshop.write_config((model, 'family = "linear_autoencoder"\nfolds = 3'), ("[fit]\n", sections))
+    report = read_report(train(workshop.config, workshop.folder / "run").path)
+    assert dict(report.summary)["first answer after"] == "6 readings, 0:06:00"
+    assert "Without a score: 15 warming up, 60 off." in section(report, "held-out").text[1]
+    assert {row[0] for row in cells(section(report, "contributions"))} == {"flow", "pressure.rolling_std_3"}
+    assert ("pressure", "bar", "", "") in cells(section(report, "data"))
+
+
 def test_a_run_to_failure_without_labels(workshop):
     """The same file as was trained on: what was trained on does not count, and the lead time is said."""
     values = np.concatenate([np.random.default_rng(1).normal(10, 1, (240, 2)), np.full((20, 2), 30.0)])
