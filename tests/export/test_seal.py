@@ -31,6 +31,14 @@ NUMPY = next(recipe for recipe in RECIPES if recipe.name == "numpy-float32")
 
 
 @pytest.fixture
+def demo(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A copy of the demo's files: an export writes into the run's report."""
+    out = tmp_path_factory.mktemp("demo")
+    shutil.copytree(demo.out, out, dirs_exist_ok=True)
+    return replace(demo, out=out)
+
+
+@pytest.fixture
 def only_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Export the variant that converts in no time."""
     monkeypatch.setattr(export.seal, "RECIPES", (NUMPY,))
