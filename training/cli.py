@@ -14,7 +14,8 @@ from edge_runtime.threshold_text import false_alarms_text, threshold_text
 from training.auto import Selection
 from training.extra import import_keras, quiet_tensorflow, require_extra
 from training.families import is_closed_form
-from training.flow import Plan, carry_out, plan
+from training.flow import carry_out
+from training.planning import Plan, plan
 from training.progress import show_progress
 from training.report_page import PAGE
 from training.run_directory import Run

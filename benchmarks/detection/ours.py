@@ -20,7 +20,8 @@ from edge_runtime.readings import from_microseconds
 from export import export_run
 from training.calibrate import reconstruct
 from training.config import Shares
-from training.flow import carry_out, plan
+from training.flow import carry_out
+from training.planning import plan
 from training.run_directory import Run
 
 TRAINED = "keras"

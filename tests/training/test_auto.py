@@ -312,7 +312,7 @@ def test_a_record_without_the_selection_is_refused(chosen, tmp_path):
 
 def test_no_room_is_found_before_tensorflow_starts(workshop, monkeypatch):
     """An early-stopping part without room for faults is refused at once."""
-    monkeypatch.setattr("training.flow.fit_trimmed", lambda *arguments, **options: pytest.fail("it went on to fit"))
+    monkeypatch.setattr("training.trained.fit_trimmed", lambda *arguments, **options: pytest.fail("it went on to fit"))
     workshop.write_config((MODEL, 'family = "auto"'), ("length = 4", "length = 13"))
     with pytest.raises(TrainingError, match=r"expected at least 39 unbroken rows .* got 36"):
         train(workshop.config, workshop.folder / "run")
@@ -324,7 +324,7 @@ def test_a_candidate_that_cannot_be_fitted_is_named(workshop, monkeypatch):
     def diverge(spec, *arguments, **options):
         raise TrainingError("epoch 1: expected a finite loss, got nan")
 
-    monkeypatch.setattr("training.flow.fit_trimmed", diverge)
+    monkeypatch.setattr("training.trained.fit_trimmed", diverge)
     workshop.write_config((MODEL, AUTO))
     with pytest.raises(TrainingError, match=r"^candidate dense_autoencoder: epoch 1: expected a finite loss"):
         train(workshop.config, workshop.folder / "run")

@@ -22,7 +22,7 @@ from training.cli import describe, summary
 from training.crossfit import cross_fitted
 from training.data import prepare_data, read_files
 from training.extra import import_extra, require_extra
-from training.flow import plan
+from training.planning import plan
 
 MODEL = 'family = "dense_autoencoder"\nhidden = [6]\nlatent = 3'
 EPOCH = np.datetime64("2024-01-01T00:00:00", "us")
@@ -154,7 +154,7 @@ def test_interrupt_leaves_nothing(workshop):
 
 def test_faults_are_found_before_tensorflow_starts(workshop, monkeypatch):
     """An existing target and a bad table are refused at once, not after training."""
-    monkeypatch.setattr("training.flow.fit_trimmed", lambda *arguments, **options: pytest.fail("it went on to fit"))
+    monkeypatch.setattr("training.trained.fit_trimmed", lambda *arguments, **options: pytest.fail("it went on to fit"))
     with pytest.raises(RunError, match="exists already"):
         train(workshop.config, workshop.folder)
     (workshop.folder / "readings.csv").write_text("time,flow\n2024-01-01,1\n2024-01-01,x\n")
