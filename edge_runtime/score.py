@@ -77,17 +77,19 @@ class Scorer:
         return rows if rows.shape[-2] == self._steps else rows[..., -self._steps :, :]
 
 
-def fit_whitening(residuals: npt.NDArray[np.float64], shrinkage: float) -> tuple[tuple[float, ...], ...]:
+def fit_whitening(
+    residuals: npt.NDArray[np.float64], shrinkage: float, least: npt.ArrayLike = LEAST_SPREAD
+) -> tuple[tuple[float, ...], ...]:
     """The matrix W (C, C) that whitens held-out normal residuals (N, C): the squares of `residuals @ W` have mean 1.
 
     The correlations are shrunk towards none: 0 takes them as they are, 1 leaves each channel in units of its own spread
     (Ledoit & Wolf, "Honey, I shrunk the sample covariance matrix", 2004, with the variances kept). The moments are taken
-    around zero, not around the mean: what a model gets wrong on normal readings it has not seen is error, not signal. Raises
-    `TrainingError` if there are no residuals.
+    around zero, not around the mean: what a model gets wrong on normal readings it has not seen is error, not signal. A spread
+    below `least` (one number, or C) counts as that. Raises `TrainingError` if there are no residuals.
     """
     if not len(residuals):
         raise TrainingError("expected held-out residuals to fit their covariance to, got none")
-    spread = np.maximum(np.sqrt(np.mean(residuals**2, axis=0)), LEAST_SPREAD)
+    spread = np.maximum(np.sqrt(np.mean(residuals**2, axis=0)), least)
     standard = residuals / spread
     # A channel that is always exactly right is correlated with none, itself included: the diagonal is set to 1.
     correlation = (1 - shrinkage) * (standard.T @ standard / len(standard))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_runtime.errors import TrainingError
 from edge_runtime.manifest import AlarmPolicy, Score, Threshold
-from edge_runtime.score import Scorer, fit_whitening
+from edge_runtime.score import LEAST_SPREAD, Scorer, fit_whitening
 from edge_runtime.smooth import smooth_table
 from edge_runtime.threshold import fit_threshold, normal_quantiles
 from edge_runtime.threshold_rules import ThresholdRule
@@ -60,10 +60,10 @@ def answers(model: Any, part: Part) -> HeldOut:
     return HeldOut(part.windows, reconstruct(model, part.windows), part.begins)
 
 
-def fit_score(held_out: HeldOut, rule: ScoreRule) -> Score:
+def fit_score(held_out: HeldOut, rule: ScoreRule, least: npt.ArrayLike = LEAST_SPREAD) -> Score:
     """The score that the device will calculate, as far as it is fitted to held-out answers.
 
-    Raises `TrainingError` for residuals that are not finite.
+    `least`: the smallest normal size of an input's residual, scaled, one number or F (`inputs.least_residuals`). Raises `TrainingError` for residuals that are not finite.
     """
     if rule.kind != "mahalanobis":
         return Score(rule.kind, rule.last, rule.smoothing)
@@ -72,7 +72,7 @@ def fit_score(held_out: HeldOut, rule: ScoreRule) -> Score:
     residuals = (outputs[:, -steps:] - windows[:, -steps:]).reshape(-1, windows.shape[2]).astype(np.float64)
     if not np.isfinite(residuals).all():
         raise TrainingError(f"expected finite residuals of held-out normal windows, got {_first_odd(residuals)}")
-    return Score(rule.kind, rule.last, rule.smoothing, fit_whitening(residuals, rule.shrinkage))
+    return Score(rule.kind, rule.last, rule.smoothing, fit_whitening(residuals, rule.shrinkage, least))
 
 
 def calibrate(held_out: HeldOut, score: Score, rule: ThresholdRule, alarm: AlarmPolicy, period_s: float) -> Calibration:

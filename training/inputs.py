@@ -17,6 +17,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.manifest import Channel, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
 from edge_runtime.scale import Scale, fit_scaling
+from edge_runtime.score import LEAST_SPREAD
 from edge_runtime.tables import Table
 from training.config import Config, ScalingRule
 
@@ -99,3 +100,16 @@ class _Listener(Scale):
     def step(self, values: Columns) -> list[float]:
         self.rows.append(list(values))
         return super().step(values)
+
+
+def least_residuals(sections: PreparationSections) -> npt.NDArray[np.float64]:
+    """The smallest residual (F,) of each input, scaled, that the score takes for its normal size: a channel's resolution.
+
+    A channel that a model gets exactly right would otherwise make a change far below its resolution anomalous.
+    """
+    least = np.full(len(sections.input_names), LEAST_SPREAD)
+    given = [channel for channel in sections.channels if channel.is_input]
+    for place, (channel, scale) in enumerate(zip(given, sections.scaling.scale, strict=False)):  # derived inputs follow
+        if channel.resolution is not None:
+            least[place] = max(LEAST_SPREAD, channel.resolution / scale)
+    return least

@@ -24,6 +24,7 @@ from training.crossfit import cross_fitted
 from training.data import Part, window_times
 from training.families import LinearAutoencoder, is_closed_form
 from training.fit import Fitted, Progress
+from training.inputs import least_residuals
 from training.keras_engine import KerasEngine
 from training.models import estimates
 from training.planning import Plan, in_state
@@ -62,7 +63,7 @@ def fit_model(plan: Plan, spec: Model, progress: Progress | None) -> FittedModel
         progress=progress,
     )
     for_score, for_threshold = _held_out(plan, spec, fitted)
-    score = fit_score(for_score, config.score)
+    score = fit_score(for_score, config.score, least_residuals(plan.data.sections))
     calibration = calibrate(for_threshold, score, config.threshold, config.alarm, config.sampling.period_s)
     if is_cross_fitted:
         loss = float(np.mean((for_score.outputs - for_score.windows).astype(np.float64) ** 2))

@@ -287,3 +287,23 @@ def test_example_readings_have_the_promised_split():
     whole = read_table(folder / "readings.csv", "timestamp", None)
     assert len(whole.times) == 984
     assert json.dumps(whole.channels) == '["mean_abs_b1", "mean_abs_b2", "mean_abs_b3", "mean_abs_b4"]'
+
+
+def test_a_constant_channel_with_a_resolution_is_anomalous_from_there_on(workshop, make_normal):
+    """A tenth of the resolution is nothing; many times the resolution is a change that normal readings never showed."""
+    values = np.column_stack((make_normal(240), np.full(240, 5.0)))
+    workshop.write_readings(values=values, channels=("flow", "pressure", "valve"))
+    channels = '[[channels]]\nname = "flow"\n\n[[channels]]\nname = "pressure"\n\n[[channels]]\nname = "valve"\nresolution = 0.1\n\n'
+    workshop.write_config((MODEL, 'family = "linear_autoencoder"'), ("[sampling]", channels + "[sampling]"))
+    run = train(workshop.config, workshop.folder / "run")
+    detector = Detector(run.manifest, KerasEngine(run.load_model()))
+
+    def scores(change):
+        changed = values[-30:] + (0, 0, change)
+        verdicts = detector.score(changed, run.stream_times[-30:].view("datetime64[us]"))
+        return verdicts.scores[verdicts.scored], verdicts.anomalous[verdicts.scored]
+
+    plain, _ = scores(0.0)
+    assert np.allclose(scores(0.01)[0], plain, atol=0.01)
+    assert not scores(0.01)[1].any()
+    assert scores(1.0)[1].all()
