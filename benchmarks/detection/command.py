@@ -95,6 +95,7 @@ def _rows(data: ModuleType, series: Sequence[Series], found: dict[tuple[str, int
     rows: dict[tuple[str, str], Row] = {}
     for (method, seed), results in sorted(found.items(), key=lambda item: item[0][1]):
         variants = dict.fromkeys(variant for result in results.values() for variant in result.verdicts)
+        failed = [f"{name}: {each.facts['fault']}" for name, each in results.items() if not each.verdicts]
         for variant in sorted(variants, key=lambda name: (name != SHOWN, name == TRAINED, name)):
             if variant == TRAINED and seed > 1:
                 continue
@@ -105,6 +106,8 @@ def _rows(data: ModuleType, series: Sequence[Series], found: dict[tuple[str, int
             if variant not in ("", TRAINED, SHOWN):
                 trained = data.measure([(each, results[each.name].verdicts[TRAINED]) for each in having])
                 row.note = _change(row.seeds[-1], trained, len(having), len(series))
+            elif failed:
+                row.note = f"{len(failed)} of {len(series)} files failed, such as {failed[0]}"
     order = [*FAMILIES, *BASELINES]
     shown = sorted(rows.values(), key=lambda row: order.index(row.name))
     return [*shown, *(Row("published", name, seeds=[numbers]) for name, numbers in data.PUBLISHED)]

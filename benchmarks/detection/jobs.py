@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.detection.baselines import Settings, verdicts
 from benchmarks.detection.series import Series
+from edge_runtime.errors import AnomaliteError
 from edge_runtime.readings import Verdicts
 
 REPOSITORY = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a job: verdicts on every row of the series, by variant."""
+    """What came of a job: verdicts on every row of the series, by variant; none, and a `fault` among the facts, if it failed."""
 
     verdicts: dict[str, Verdicts]
     facts: dict[str, Any]
@@ -110,7 +111,12 @@ def _compute(task: tuple[Job, Path]) -> tuple[Job, float]:
             keras = import_keras()
         keras.backend.clear_session()
         with tempfile.TemporaryDirectory() as folder:
-            result = Result(*ours.verdicts(job.series, job.config, Path(folder), job.variants))
+            try:
+                result = Result(*ours.verdicts(job.series, job.config, Path(folder), job.variants))
+            except (
+                AnomaliteError
+            ) as fault:  # too few readings for this family, or no variant within its budget: that is a result
+                result = Result({}, {"fault": str(fault).replace(f"{folder}/", "")})
     _write(target, result)
     return job, time.perf_counter() - started
 
