@@ -299,7 +299,7 @@ def test_a_constant_channel_with_a_resolution_is_anomalous_from_there_on(worksho
     detector = Detector(run.manifest, KerasEngine(run.load_model()))
 
     def scores(change):
-        changed = values[-30:] + (0, 0, change)
+        changed = values[-30:] + np.array([0, 0, change])
         verdicts = detector.score(changed, run.stream_times[-30:].view("datetime64[us]"))
         return verdicts.scores[verdicts.scored], verdicts.anomalous[verdicts.scored]
 
