@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.detection.baselines import Settings
+from benchmarks.detection.families import FAMILIES as ALL_FAMILIES
 from benchmarks.detection.series import Series, microseconds, ranking
 from edge_runtime.readings import Verdicts
 
@@ -38,6 +39,7 @@ patience = 8
 RESOLUTION: float | None = 0.001
 """The metrics are scaled to 0 to 1; a thousandth of that is nothing. Some do not vary at all in what is learned."""
 BASELINE = Settings(window=5, variance=0.95)
+FAMILIES = tuple(ALL_FAMILIES)
 COLUMNS = ("ap", "auc", "f1", "precision", "recall", "events", "events_found", "false_alarms", "hit_rate")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()
 

@@ -30,6 +30,8 @@ days = {DAYS}
 """Everything in the training configuration that is not a default, the same for every file."""
 RESOLUTION = asd.RESOLUTION
 BASELINE = Settings(window=5, variance=0.95)
+FAMILIES = ("linear_autoencoder",)
+"""The promise is the rule's, whatever the model; one family is enough to hold it against the readings."""
 COLUMNS = ("machines", "days", "promised", "alarms", "kept")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()
 LEARNED = 2 / 3

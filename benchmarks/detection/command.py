@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", metavar="NAME", action="append", choices=list(DATA), help=f"of {', '.join(DATA)}")
     parser.add_argument("--data", metavar="DIR", help="the folder with the data sets (default: ANOMALITE_DATA)")
-    parser.add_argument("--seeds", type=int, default=3, help="how often a family with random numbers is trained (3)")
+    parser.add_argument("--seeds", type=int, default=2, help="how often a family with random numbers is trained (2)")
     parser.add_argument("--family", metavar="NAME", action="append", choices=list(FAMILIES), help="default: all")
     parser.add_argument("--files", type=int, metavar="N", help="only the first N files of each data set")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)")
@@ -60,7 +60,8 @@ def _measure(data: ModuleType, folder: Path, options: argparse.Namespace) -> Non
     series = data.load(folder)[: options.files]
     if not series:
         raise InputError(f"{folder / data.FOLDER}: expected the files of {data.NAME}, found none")
-    jobs = _jobs(data, series, options.family or list(FAMILIES), options.seeds)
+    families = [name for name in options.family or FAMILIES if name in data.FAMILIES]
+    jobs = _jobs(data, series, families, options.seeds)
     found: dict[tuple[str, int], dict[str, Result]] = {}
     started = time.monotonic()
     for done, (job, result, seconds) in enumerate(run_jobs(jobs, Path(options.cache), options.workers), 1):

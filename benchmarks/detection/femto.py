@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection.baselines import Settings
+from benchmarks.detection.families import FAMILIES as ALL_FAMILIES
 from benchmarks.detection.series import Series, microseconds
 from edge_runtime.manifest import AlarmPolicy
 from edge_runtime.readings import ACTIVE, RAISED, Verdicts
@@ -32,6 +33,7 @@ n = 6
 RESOLUTION: float | None = None
 BASELINE = Settings(window=2, variance=0.9, alarm=AlarmPolicy(6, 6))
 FEWEST_ROWS = 60
+FAMILIES = tuple(ALL_FAMILIES)
 COLUMNS = ("bearings", "alarmed", "early_false")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection.baselines import Settings
+from benchmarks.detection.families import FAMILIES as ALL_FAMILIES
 from benchmarks.detection.series import Series, microseconds, ranking
 from edge_runtime.readings import Verdicts
 
@@ -26,6 +27,7 @@ length = 8
 """Everything in the training configuration that is not a default, the same for every file."""
 RESOLUTION: float | None = None
 BASELINE = Settings(window=8, variance=0.9)
+FAMILIES = tuple(ALL_FAMILIES)
 COLUMNS = ("auc", "far", "mar", "recall_cooler", "recall_valve", "recall_pump", "recall_accumulator")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()
 CHANNELS = ("TS1", "TS2", "TS3", "TS4", "VS1", "CE", "CP", "SE")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection.baselines import Settings
+from benchmarks.detection.families import FAMILIES as ALL_FAMILIES
 from benchmarks.detection.series import Series, microseconds
 from edge_runtime.manifest import AlarmPolicy
 from edge_runtime.readings import Verdicts
@@ -31,6 +32,7 @@ n = 6
 """Everything in the training configuration that is not a default, the same for every file."""
 RESOLUTION: float | None = None
 BASELINE = Settings(window=2, variance=0.9, alarm=AlarmPolicy(6, 6))
+FAMILIES = tuple(ALL_FAMILIES)
 COLUMNS = ("lead_h", "false_alarms")
 PUBLISHED: tuple[tuple[str, dict[str, float]], ...] = ()
 CHANNELS = tuple(f"mean_abs_b{i}" for i in range(1, 5))

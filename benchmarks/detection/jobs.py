@@ -150,8 +150,11 @@ def _sources(found: list[str] = []) -> str:  # noqa: B006 - computed once a proc
     """A digest of the code that results depend on."""
     if not found:
         digest = hashlib.sha256()
-        for package in ("edge_runtime", "training", "export", "benchmarks/detection"):
-            for path in sorted((REPOSITORY / package).rglob("*.py")):
-                digest.update(path.read_bytes())
+        packages = [
+            path for name in ("edge_runtime", "training", "export") for path in (REPOSITORY / name).rglob("*.py")
+        ]
+        detectors = [Path(__file__).with_name(name) for name in ("ours.py", "baselines.py")]
+        for path in sorted([*packages, *detectors]):
+            digest.update(path.read_bytes())
         found.append(digest.hexdigest())
     return found[0]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.detection.baselines import Settings
+from benchmarks.detection.families import FAMILIES as ALL_FAMILIES
 from benchmarks.detection.series import Series, microseconds, strictly_rising
 from edge_runtime.manifest import AlarmPolicy
 from edge_runtime.readings import RAISED, Verdicts
@@ -38,6 +39,7 @@ n = 6
 """Everything in the training configuration that is not a default, the same for every file."""
 RESOLUTION: float | None = None
 BASELINE = Settings(window=15, variance=0.9, alarm=AlarmPolicy(6, 6))
+FAMILIES = tuple(ALL_FAMILIES)
 COLUMNS = ("nab", "windows", "found", "false_alarms")
 PUBLISHED = (
     ("HTM, whole benchmark, threshold tuned on the labels", {"nab": 70.0}),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection.baselines import Settings
+from benchmarks.detection.families import FAMILIES as ALL_FAMILIES
 from benchmarks.detection.series import Series, microseconds, ranking
 from edge_runtime.readings import Verdicts
 
@@ -29,6 +30,7 @@ smoothing = 0.1      # a fault of the rig lasts minutes, a window is over after 
 """Everything in the training configuration that is not a default, the same for every file."""
 RESOLUTION: float | None = None
 BASELINE = Settings(window=15, variance=0.8)
+FAMILIES = tuple(ALL_FAMILIES)
 COLUMNS = ("f1", "far", "mar", "ap")
 PUBLISHED = (
     ("Conv-AE (58 rows look-ahead), all 34 files", {"f1": 0.78, "far": 0.136, "mar": 0.280}),
