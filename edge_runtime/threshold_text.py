@@ -49,7 +49,7 @@ def false_alarms_text(threshold: Threshold) -> str:
     if expected is None:
         return "not known: the bundle does not say"
     if expected.per_day is None or expected.low is None or expected.high is None:
-        return f"not known: {expected.days:.3g} days of calibration data with {expected.clusters} separate peaks"
+        return f"not known: {_span(expected.days)} of calibration data with {expected.clusters} separate peaks"
     if isinstance(threshold, BudgetThreshold):
         what = f"at most one in {threshold.days:g} days"
     else:
@@ -59,13 +59,21 @@ def false_alarms_text(threshold: Threshold) -> str:
     bursts = ", in bursts: the scores are not steady" if (expected.dispersion or 1) > UNSTEADY else ""
     return (
         f"{what} (95 %: {between}), "
-        f"from {expected.days:.3g} days of calibration data with {expected.clusters} separate peaks{bursts}"
+        f"from {_span(expected.days)} of calibration data with {expected.clusters} separate peaks{bursts}"
     )
 
 
 def _bounds(threshold: MovingQuantileThreshold | SpotThreshold) -> str:
     low, high = threshold.value / threshold.limit, threshold.value * threshold.limit
     return f"to begin with; stays between {low:.4g} and {high:.4g}"
+
+
+def _span(days: float) -> str:
+    """How long, in the unit that people would use."""
+    for unit, length in (("days", 1.0), ("hours", 1 / 24)):
+        if days >= 2 * length:
+            return f"{days / length:.3g} {unit}"
+    return f"{days * 1440:.3g} minutes"
 
 
 def _days(per_day: float) -> float:

@@ -15,8 +15,9 @@ import pytest
 from demo_run import REPOSITORY, Demo
 
 from edge_runtime.cli import COMMANDS
+from edge_runtime.errors import SchemaError
 from edge_runtime.tables import read_table
-from training.config import Config
+from training.config import Config, parse_config
 
 README = (REPOSITORY / "README.md").read_text()
 
@@ -69,6 +70,17 @@ def test_the_commands_of_the_readme_run(folder: Path) -> None:
         assert done.returncode == 0, (line, done.stderr)
         assert done.stdout, line
         assert done.stderr == "", line
+
+
+def test_the_configuration_of_the_readme_is_whole() -> None:
+    """It is all that is needed, and its keys are the only ones without a default."""
+    (block,) = _blocks("toml")
+    config = parse_config(block.encode(), "README.md")
+    assert (config.name, config.data.files, config.sampling.period_s) == ("pump", ("normal.csv",), 1.0)
+    for line in ('name = "pump"\n', "period_s = 1 ", "longest_gap_s = 10 ", 'files = ["normal.csv"] '):
+        without = "\n".join(each for each in block.split("\n") if not f"{each}\n".startswith(line))
+        with pytest.raises(SchemaError, match="expected the key"):
+            parse_config(without.encode(), "README.md")
 
 
 def test_the_readme_names_every_command() -> None:

@@ -44,5 +44,5 @@ def test_no_end_and_no_knowledge() -> None:
     never = replace(sigma, false_alarms=FalseAlarms(5.0, 30, 0.0, 0.0, 0.0))
     assert "about one in 3.6e+04 days (95 %: 3.6e+04 or more)" in false_alarms_text(never)
     few = replace(sigma, false_alarms=FalseAlarms(0.36, 3))
-    assert false_alarms_text(few) == "not known: 0.36 days of calibration data with 3 separate peaks"
+    assert false_alarms_text(few) == "not known: 8.64 hours of calibration data with 3 separate peaks"
     assert false_alarms_text(sigma) == "not known: the bundle does not say"
