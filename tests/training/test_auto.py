@@ -315,6 +315,17 @@ def test_a_record_without_the_selection_is_refused(chosen, tmp_path):
         read_run(copy)
 
 
+@pytest.mark.parametrize("rule", ['when = "flow > 1"\nsettle_s = 2400', 'when = "flow > 50"\nuntil = "flow < 1"'])
+def test_readings_in_the_state_are_judged_from_the_first(workshop, make_normal, rule):
+    """A machine that takes longer to settle than the streams last, or is switched on once, can be chosen for as well."""
+    values = make_normal(480)
+    values[[0, 336, 408], 0] = 90
+    workshop.write_readings(values=values)
+    workshop.write_config((MODEL, AUTO), ("[fit]", f"[operating]\n{rule}\n[fit]"))
+    selection = train(workshop.config, workshop.folder / "run").record.selection
+    assert selection.faulty_readings > 100
+
+
 def test_no_room_is_found_before_tensorflow_starts(workshop, monkeypatch):
     """An early-stopping part without room for faults is refused at once."""
     monkeypatch.setattr("training.trained.fit_trimmed", lambda *arguments, **options: pytest.fail("it went on to fit"))
