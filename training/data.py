@@ -153,7 +153,9 @@ def prepare_data(
     }
     for part in parts.values():
         rule = config.threshold if part.name == names[-1] else None
-        _check_enough(part, sections.readings_needed, rule, table.source)
+        place = table.source if len(names) == 1 else f"{table.source}: the {part.name} part"
+        share = "" if len(names) == 1 else ", a larger share"
+        _check_enough(part, sections.readings_needed, rule, place, f"use more readings{share} or a shorter window")
     return NormalData(sections.scaling, parts, sections)
 
 
@@ -317,7 +319,7 @@ def _windows(
     return np.concatenate(windows), np.concatenate(begins)
 
 
-def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, source: str) -> None:
+def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, place: str, remedy: str) -> None:
     """Raise `TrainingError` unless the part has a window, and enough of them for the threshold's rule if it comes from here."""
     needed = 1 if rule is None else rule.fewest_scores
     if len(part.windows) >= needed:
@@ -325,6 +327,6 @@ def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, 
     what = "one window" if rule is None else f"the {needed} windows that a threshold of the kind {rule.kind} needs"
     off = f", {part.rows_off} of them off," if part.rows_off else ""
     raise TrainingError(
-        f"{source}: the {part.name} part: expected at least {readings_needed + needed - 1} unbroken rows for {what}, "
-        f"got {part.rows} rows{off} with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
+        f"{place}: expected at least {readings_needed + needed - 1} unbroken rows for {what}, "
+        f"got {part.rows} rows{off} with {len(part.windows)} windows: {remedy}"
     )
