@@ -53,7 +53,7 @@ def fit_threshold(rule: ThresholdRule, stretches: Sequence[Scores], days: float,
     if len(scores) < rule.fewest_scores:
         raise TrainingError(
             f"expected at least {rule.fewest_scores} held-out normal windows for a threshold of the kind {rule.kind}, "
-            f"got {len(scores)}; train on more readings, or give the calibration part a larger share"
+            f"got {len(scores)}; train on more readings, or give the calibration part, if there is one, a larger share"
         )
     if not (np.isfinite(scores).all() and scores.max() > 0):
         raise TrainingError(

@@ -166,7 +166,8 @@ def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.i
 
     One value is missing (held), one is infinite, a long silence restarts the window, and the last third is shifted, so that it
     is decided otherwise. The readings follow one another evenly, and again from the start where there are not enough. Where the
-    machine has to settle, there is time for it, at the beginning and after the silence.
+    machine has to settle, there is time for it, at the beginning and after the silence. Where its state has two levels, the first
+    reading is one that switches it on, and so is the one after the silence.
     """
     sampling, operating = run.manifest.sampling, run.manifest.operating
     settling = 0 if operating is None else math.ceil(operating.settle_s / sampling.period_s)
@@ -180,7 +181,10 @@ def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.i
     values[length + 3, -1] = np.inf
     last = slice(-((rows - 2 * settling) // 3), None)
     values[last] += np.linspace(0, 12, len(values[last]))[:, None] * spread
-    times[length + run.manifest.window.length :] += round(2e6 * sampling.longest_gap_s)
+    restart = length + run.manifest.window.length
+    times[restart:] += round(2e6 * sampling.longest_gap_s)
+    if operating is not None and operating.until is not None:
+        values[restart] = values[0]
     return values, times
 
 

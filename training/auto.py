@@ -2,9 +2,10 @@
 
 Faults of every kind (`faults.py`) are put into the early-stopping part's readings, which is held out from fitting; the
 calibration part stays out of it, but for the threshold that it gives each candidate. Each candidate scores the same streams
-as the device does. A reading counts as anomalous if a fault is at work in it, and as normal if there is none in its whole
-window; those in between, whose window still holds what has passed, are left out. In each of `REPEATS` repetitions there is
-one stream for each fault, and the two figures of a repetition are means over the faults:
+as the device does, with the faults and without. A reading counts as anomalous if a fault is at work in it; the normal ones are the
+same readings without the faults: how long a fault that has passed is felt depends on the window, the grid, derived inputs and
+smoothing, and is no false alarm. In each of `REPEATS` repetitions there is one stream for each fault, and the two figures of a
+repetition are means over the faults:
 
 - the average precision of the scores;
 - the net recall: the share of the anomalous readings above the candidate's own threshold, less that of the normal ones, or a
@@ -31,7 +32,7 @@ from edge_runtime.errors import TrainingError
 from edge_runtime.readings import Verdicts
 from training.data import Stretch
 from training.families import Model
-from training.faults import FaultyStream, faults_for, inject
+from training.faults import faults_for, inject
 
 REPEATS = 8
 """How often faults are injected anew."""
@@ -87,7 +88,7 @@ class CandidateResult:
     recall: float
     """The share of faulty readings above its threshold; the mean likewise."""
     false_alarms: float
-    """The share of normal readings above its threshold, in the same streams."""
+    """The share of normal readings above its threshold: of the same streams without the faults."""
     by_fault: dict[str, float]
     """The average precision for each fault."""
     behind: Difference
@@ -165,8 +166,11 @@ def select(candidates: Sequence[Candidate], held_out: Sequence[Stretch], window_
                 stretch.values, spread, rng, fault, size=SIZES, duration=window_length, between=window_length
             )
             for i, each in enumerate(candidates):
-                verdicts = each.detector.score(stream.values, stretch.times.view("datetime64[us]"))
-                figures[i, repeat, number] = _figures(verdicts, stream, window_length)
+                times = stretch.times.view("datetime64[us]")
+                verdicts = each.detector.score(stream.values, times)
+                figures[i, repeat, number] = _figures(
+                    verdicts, stream.labels, each.detector.score(stretch.values, times)
+                )
             faulty_readings += int(np.count_nonzero(verdicts.scored & stream.labels))
     is_judged = np.isfinite(figures).all(
         axis=(0, 1, 3)
@@ -229,18 +233,17 @@ def _draw_stretch(held_out: Sequence[Stretch], rows: int, fewest: int, rng: np.r
     return Stretch(stretch.times[first : first + rows], stretch.values[first : first + rows])
 
 
-def _figures(verdicts: Verdicts, stream: FaultyStream, window_length: int) -> tuple[float, float, float]:
-    """Average precision, recall and share of false alarms; NaN if there is nothing faulty or nothing normal to judge."""
-    labels = stream.labels
-    so_far: npt.NDArray[np.int64] = np.cumsum(np.concatenate((np.zeros(window_length, np.int64), labels)))
-    in_window = np.greater(so_far[window_length:], so_far[:-window_length])
-    faulty, normal = verdicts.scored & labels, verdicts.scored & ~in_window
+def _figures(verdicts: Verdicts, labels: npt.NDArray[np.bool_], undisturbed: Verdicts) -> tuple[float, float, float]:
+    """Average precision, recall and share of false alarms; NaN if there is nothing faulty or nothing normal to judge.
+
+    `labels` (N,): in which readings of `verdicts` a fault is at work; `undisturbed`: the verdicts on the same ones without faults.
+    """
+    faulty, normal = verdicts.scored & labels, undisturbed.scored
     if not faulty.any() or not normal.any():
         return np.nan, np.nan, np.nan
-    judged = faulty | normal
-    anomalous = verdicts.anomalous
-    precision = average_precision(labels[judged], verdicts.scores[judged])
-    return precision, float(anomalous[faulty].mean()), float(anomalous[normal].mean())
+    scores = np.concatenate((verdicts.scores[faulty], undisturbed.scores[normal]))
+    precision = average_precision(np.arange(len(scores)) < faulty.sum(), scores)
+    return precision, float(verdicts.anomalous[faulty].mean()), float(undisturbed.anomalous[normal].mean())
 
 
 def average_precision(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:

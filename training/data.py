@@ -26,7 +26,7 @@ from training.data_digest import data_sha256
 from training.families import is_closed_form
 from training.inputs import NOTHING, fit_channels, fit_derived
 from training.parquet import read_parquet
-from training.usable import check_in_state, interpolated, usable_values, with_stuck_limits
+from training.usable import check_in_state, interpolated, switching_reading, usable_values, with_stuck_limits
 
 PARTS = ("fit", "early_stopping", "calibration")
 """In order of time. A model in closed form is fitted to all rows, and has the first part only (`crossfit.py`)."""
@@ -57,6 +57,8 @@ class Part:
     """The pieces of the stretches in which the machine is in the state to learn; None: all of them."""
     interpolated: tuple[Stretch, ...] | None = None
     """The stretches as the windows were made of them, short gaps filled in; None: as measured."""
+    switched_on: npt.NDArray[np.float64] | None = None
+    """A reading (C,) that switches the machine on, where the state has two levels: between them it would never be seen on."""
 
     @property
     def rows(self) -> int:
@@ -145,12 +147,15 @@ def prepare_data(
             *_windows(sections, learned[name], strides[name]),
             None if config.operating is None else _in_state(stretches[name], in_state[name]),
             tuple(learned[name]),
+            switching_reading(config.operating, table.channels, [each.values for each in stretches[name]]),
         )
         for name in names
     }
     for part in parts.values():
         rule = config.threshold if part.name == names[-1] else None
-        _check_enough(part, sections.readings_needed, rule, table.source)
+        place = table.source if len(names) == 1 else f"{table.source}: the {part.name} part"
+        share = "" if len(names) == 1 else ", a larger share"
+        _check_enough(part, sections.readings_needed, rule, place, f"use more readings{share} or a shorter window")
     return NormalData(sections.scaling, parts, sections)
 
 
@@ -224,9 +229,15 @@ def window_times(data: NormalData, part: Part, stride: int) -> tuple[npt.NDArray
 
 
 def longest_stream(part: Part, rows: int) -> Stretch:
-    """The last readings of the part's longest stretch with the machine in the state to learn, at most `rows` of them."""
+    """The last readings of the part's longest stretch with the machine in the state to learn, at most `rows` of them.
+
+    Where the state has two levels, the first of them is the one that switched the machine on.
+    """
     longest = max(part.in_state or part.stretches, key=lambda stretch: len(stretch.times))
-    return Stretch(longest.times[-rows:], longest.values[-rows:])
+    times, values = longest.times[-rows:], longest.values[-rows:]
+    if part.switched_on is not None:
+        values = np.concatenate((part.switched_on[None], values[1:]))
+    return Stretch(times, values)
 
 
 def _join(tables: Sequence[Table]) -> Table:
@@ -308,7 +319,7 @@ def _windows(
     return np.concatenate(windows), np.concatenate(begins)
 
 
-def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, source: str) -> None:
+def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, place: str, remedy: str) -> None:
     """Raise `TrainingError` unless the part has a window, and enough of them for the threshold's rule if it comes from here."""
     needed = 1 if rule is None else rule.fewest_scores
     if len(part.windows) >= needed:
@@ -316,6 +327,6 @@ def _check_enough(part: Part, readings_needed: int, rule: ThresholdRule | None, 
     what = "one window" if rule is None else f"the {needed} windows that a threshold of the kind {rule.kind} needs"
     off = f", {part.rows_off} of them off," if part.rows_off else ""
     raise TrainingError(
-        f"{source}: the {part.name} part: expected at least {readings_needed + needed - 1} unbroken rows for {what}, "
-        f"got {part.rows} rows{off} with {len(part.windows)} windows: use more readings, a larger share or a shorter window"
+        f"{place}: expected at least {readings_needed + needed - 1} unbroken rows for {what}, "
+        f"got {part.rows} rows{off} with {len(part.windows)} windows: {remedy}"
     )

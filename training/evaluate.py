@@ -205,9 +205,10 @@ def alarm_report(verdicts: Verdicts, failure_time: Moment, normal_until: Moment 
     codes = verdicts.alarm_codes[times <= failure]
     raised = times[: len(codes)][codes == RAISED]
     false_alarms = None if normal_until is None else int(np.count_nonzero(raised < to_microseconds(normal_until)))
-    if not len(raised) or codes[-1] not in (RAISED, ACTIVE):
+    if not len(codes) or codes[-1] not in (RAISED, ACTIVE):
         return AlarmReport(None, None, false_alarms)
-    return AlarmReport(from_microseconds(int(raised[-1])), (failure - int(raised[-1])) / 3.6e9, false_alarms)
+    stayed = int(raised[-1] if len(raised) else times[0])  # it may have been raised by a reading that does not count
+    return AlarmReport(from_microseconds(stayed), (failure - stayed) / 3.6e9, false_alarms)
 
 
 def take(verdicts: Verdicts, rows: npt.NDArray[np.bool_]) -> Verdicts:

@@ -48,6 +48,8 @@ PARTS = {
     "calibration": ("calibration", "the threshold"),
 }
 """By name: what to call a part, and what it decided."""
+WHOLE = ("all", "weights, scaling and the threshold")
+"""The same where there is one part."""
 USUAL_RULES: tuple[ThresholdRule, ...] = (
     PercentileRule(),
     SigmaRule("sigma"),
@@ -92,7 +94,7 @@ def build_report(trained: Trained) -> Report:
         *([] if judged is None else [evaluation_section(judged)]),
         _held_out_section(held_out, evaluation, _is_cross_fitted(trained)),
         _score_section(trained),
-        _contribution_section(held_out, judged),
+        _contribution_section(held_out, judged, _normal_name(trained)),
         _fault_section(trained, detector),
         _data_section(trained),
         _training_section(trained),
@@ -141,6 +143,11 @@ def _is_cross_fitted(trained: Trained) -> bool:
     return len(trained.record.parts) == 1
 
 
+def _normal_name(trained: Trained) -> str:
+    """What to call the readings of `trained.normal`: only where there are parts, the model has not seen them."""
+    return "normal" if _is_cross_fitted(trained) else "held-out normal"
+
+
 def _held_out_section(verdicts: Verdicts, evaluation: Evaluation, is_cross_fitted: bool) -> Section:
     false = evaluation.false_alarms
     bound = (
@@ -164,7 +171,12 @@ def _held_out_section(verdicts: Verdicts, evaluation: Evaluation, is_cross_fitte
             f"{false.anomalous} of {false.readings} scored readings are above the threshold. {count_text(false.alarms, 'alarm')} "
             f"raised in {days_text(false.days)}{bound}.{f' Without a score: {without}.' if without else ''}",
         ),
-        (Picture(timeline_chart(verdicts), "Score and threshold over the held-out readings; below, alarms and readings without a score."),),
+        (
+            Picture(
+                timeline_chart(verdicts),
+                f"Score and threshold over the {'normal' if is_cross_fitted else 'held-out'} readings; below, alarms and readings without a score.",
+            ),
+        ),
     )  # fmt: skip
 
 
@@ -197,8 +209,8 @@ def _score_section(trained: Trained) -> Section:
     )  # fmt: skip
 
 
-def _contribution_section(held_out: Verdicts, judged: Judged | None) -> Section:
-    shares = {"held-out normal readings": mean_shares(held_out, held_out.scored)}
+def _contribution_section(held_out: Verdicts, judged: Judged | None, normal: str) -> Section:
+    shares = {f"{normal} readings": mean_shares(held_out, held_out.scored)}
     text = "How much of the score comes from each input, on average. On normal readings the shares show what the model finds hard."
     if judged is not None and judged.verdicts.anomalous.any():
         shares["evaluated readings above the threshold"] = mean_shares(judged.verdicts, judged.verdicts.anomalous)
@@ -234,7 +246,7 @@ def _fault_section(trained: Trained, detector: Detector) -> Section:
         "faults",
         "Injected faults",
         (
-            f"Made-up faults in {recall.windows} held-out normal windows for each kind and size: one input of each is disturbed, "
+            f"Made-up faults in {recall.windows} {_normal_name(trained)} windows for each kind and size: one input of each is disturbed, "
             "from a reading on that is among those scored, so this is how the first windows with a new fault fare. The "
             "share above the threshold is what would be flagged; an alarm may need several in a row. Made-up faults compare "
             "detectors; they do not promise what a real fault looks like.",
@@ -272,7 +284,7 @@ def _data_section(trained: Trained) -> Section:
     rows = tuple(
         (title, str(part.rows), str(part.windows), f"{part.first:%F %T}", f"{part.last:%F %T}", decides)
         for name, part in record.parts.items()
-        for title, decides in [PARTS.get(name, (name.replace("_", " "), ""))]
+        for title, decides in [WHOLE if _is_cross_fitted(trained) else PARTS.get(name, (name.replace("_", " "), ""))]
     )
     channels = tuple(
         (each.name, each.unit, *("" if limit is None else f"{limit:g}" for limit in (each.low, each.high)))
@@ -281,7 +293,12 @@ def _data_section(trained: Trained) -> Section:
     return Section(
         "data",
         "Data and splits",
-        ("Divided in order of time, and no window reaches from one part into another.", " ".join(left_out)),
+        (
+            "Not divided: the model is computed from all of them, and the threshold from cross-fitted scores."
+            if _is_cross_fitted(trained)
+            else "Divided in order of time, and no window reaches from one part into another.",
+            " ".join(left_out),
+        ),
         (),
         (
             Table(("part", "rows", "windows", "first reading", "last reading", "decides"), rows),

@@ -98,7 +98,8 @@ def choose_model(plan: Plan, progress: Progress | None, announce: Callable[[str]
     candidates = [
         Candidate(
             model=each.spec,
-            detector=Detector(each.manifest, KerasEngine(each.model)),
+            # The readings to judge by are those in the state to learn: nothing has to settle, or to switch on, before them.
+            detector=Detector(replace(each.manifest, operating=None), KerasEngine(each.model)),
             parameters=each.record.parameters,
             multiply_adds=multiply_adds(each.model),
             seconds=each.record.seconds,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edge_runtime.errors import TrainingError
 from edge_runtime.manifest import Channel, Operating, PreparationSections, Scaling
 from edge_runtime.prepare import Preparation
+from edge_runtime.rule import compile_rule, parse_rule
 
 BOUNDLESS = 1e290
 """A scale by which no value is too far from its center to calculate with (see `clean.LARGEST_SCALED`)."""
@@ -54,6 +55,20 @@ def check_in_state(
         f"{source}: expected rows in which operating.when = {operating.when!r} holds{settled}, "
         f"got none in {len(values)} rows: {', '.join(figures)}"
     )
+
+
+def switching_reading(
+    operating: Operating | None, names: Sequence[str], stretches: Sequence[npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64] | None:
+    """The last of the measured readings (N, C) that switches the machine on by itself; None where the state has one level only."""
+    if operating is None or operating.until is None:
+        return None
+    rows = np.concatenate(stretches)
+    columns = list(rows.T)
+    is_on = compile_rule(parse_rule(operating.when), names)(columns)
+    is_off = compile_rule(parse_rule(operating.until), names)(columns)
+    found = np.flatnonzero(is_on & ~is_off & np.isfinite(rows).all(axis=1))
+    return rows[found[-1]] if len(found) else None
 
 
 def with_stuck_limits(

@@ -260,6 +260,26 @@ def test_golden_readings_leave_time_to_settle(demo: Demo, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("only_numpy")
+def test_golden_readings_switch_a_machine_of_two_levels_on(demo: Demo, tmp_path: Path) -> None:
+    """A starting current that is not seen again: the stream's first reading has it, and it comes again after the silence."""
+    run = read_run(demo.run_directory)
+    channel = run.manifest.channel_names[0]
+    values = run.stream_values.copy()
+    values[0, 0] = 2 * values[:, 0].max()
+    rule = Operating(f"`{channel}` > {values[1:, 0].max() + 1e-6}", f"`{channel}` < -1e9")
+    run = replace(
+        run,
+        manifest=replace(run.manifest, operating=rule),
+        normal=replace(run.normal, stream_values=values),
+    )
+    golden = read_golden(export_run(run, tmp_path / "out.anomalite").bundle)
+    is_scored = ~np.isnan(golden.scores["numpy-float32"])
+    gap = int(np.diff(golden.times).argmax())
+    assert is_scored[: gap + 1].sum() >= 5
+    assert is_scored[gap + 1 :].sum() >= 5
+
+
+@pytest.mark.usefixtures("only_numpy")
 def test_golden_readings_pass_through_a_grid(demo: Demo, tmp_path: Path) -> None:
     """Each completes the row of the one before it; silent and stuck sensors are looked for."""
     run = read_run(demo.run_directory)

@@ -229,6 +229,31 @@ def test_readings_outside_the_operating_state_are_left_out(make_normal):
     assert stream.values[:, 0].min() > 5
 
 
+def test_too_few_rows_for_a_model_that_is_computed(make_normal):
+    """It has no parts, so no larger share is called for."""
+    config = replace(make_config(), model=LinearAutoencoder("linear_autoencoder"))
+    with pytest.raises(
+        TrainingError,
+        match=r"^readings.csv: expected at least 23 unbroken rows .* got 20 rows with 17 windows: use more readings or a shorter window$",
+    ):
+        prepare(make_table(make_normal(20)), config)
+
+
+def test_the_stream_begins_with_what_switched_the_machine_on(make_normal):
+    """With two levels a machine that runs is on, but nobody who begins to look between them can know it."""
+    values = make_normal(400)
+    values[::40] = (0, 6)
+    values[1::40] = (90, 6)
+    config = replace(make_config(), operating=Operating("c0 > 80", "c0 < 5", settle_s=120))
+    data = prepare(make_table(values), config)
+    stream = longest_stream(data.parts["calibration"], 20)
+    assert stream.values[0].tolist() == [90, 6]
+    assert stream.values[1:, 0].max() < 80
+    assert len(stream.times) == len(stream.values) == 20
+    _, in_state = Preparation(data.sections).usable(stream.values, stream.times)
+    assert in_state[2:].all()
+
+
 def test_a_rule_that_never_holds_is_refused(make_normal):
     """With the part, the rule and what the readings were."""
     values = with_pauses(make_normal(200), every=1000)

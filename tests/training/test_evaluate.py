@@ -49,10 +49,11 @@ def make_verdicts(*alarm_codes):
         ((QUIET, QUIET, QUIET, RAISED, ACTIVE, ACTIVE), AlarmReport(hour(3), 2.0, 0)),
         ((QUIET, QUIET, QUIET, QUIET, QUIET, RAISED), AlarmReport(hour(5), 0.0, 0)),
         ((RAISED, CLEARED, QUIET, QUIET, RAISED, ACTIVE), AlarmReport(hour(4), 1.0, 1)),
+        ((ACTIVE,) * 6, AlarmReport(hour(0), 5.0, 0)),
         ((QUIET, QUIET, RAISED, ACTIVE, CLEARED, QUIET), AlarmReport(None, None, 0)),
         ((RAISED, ACTIVE, ACTIVE, ACTIVE, ACTIVE, ACTIVE), AlarmReport(hour(0), 5.0, 1)),
     ],
-    ids=["none", "stays", "raised by the last", "false, then stays", "cleared", "raised too early"],
+    ids=["none", "stays", "raised by the last", "false, then stays", "up already", "cleared", "raised too early"],
 )
 def test_alarm_report(codes, expected):
     """Lead time counts to the alarm still active at the end; alarms before `normal_until` are false."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -198,6 +199,19 @@ length = 3
     assert "Without a score: 15 warming up, 60 off." in section(report, "held-out").text[1]
     assert {row[0] for row in cells(section(report, "contributions"))} == {"flow", "pressure.rolling_std_3"}
     assert ("pressure", "bar", "", "") in cells(section(report, "data"))
+
+
+def test_a_run_of_one_part_has_nothing_held_out(workshop):
+    """Nothing is divided, and what the model was fitted to is not called held out."""
+    workshop.write_config(('family = "dense_autoencoder"\nhidden = [6]\nlatent = 3', 'family = "linear_autoencoder"'))
+    report = read_report(train(workshop.config, workshop.folder / "run").path)
+    data = section(report, "data")
+    assert data.text[0].startswith("Not divided")
+    assert cells(data)[0][:3] == ("all", "240", "237")
+    assert "in 200 normal windows" in section(report, "faults").text[0]
+    said = "".join(str(replace(section(report, key), pictures=())) for key in ("held-out", "contributions", "data"))
+    captions = [picture.caption for picture in section(report, "held-out").pictures]
+    assert "held-out" not in said.replace("key='held-out'", "") + "".join(captions)
 
 
 def test_a_run_to_failure_without_labels(workshop):
