@@ -33,6 +33,7 @@ from edge_runtime.readings import Verdicts
 from training.data import Stretch
 from training.families import Model
 from training.faults import faults_for, inject
+from training.metrics import average_precision
 
 REPEATS = 8
 """How often faults are injected anew."""
@@ -242,14 +243,5 @@ def _figures(verdicts: Verdicts, labels: npt.NDArray[np.bool_], undisturbed: Ver
     if not faulty.any() or not normal.any():
         return np.nan, np.nan, np.nan
     scores = np.concatenate((verdicts.scores[faulty], undisturbed.scores[normal]))
-    precision = average_precision(np.arange(len(scores)) < faulty.sum(), scores)
+    precision = average_precision(np.arange(len(scores)) < faulty.sum(), scores) or 0.0
     return precision, float(verdicts.anomalous[faulty].mean()), float(undisturbed.anomalous[normal].mean())
-
-
-def average_precision(labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
-    """The precisions at each different score (N,), weighted by the recall they gain; `labels` (N,) hold an anomaly."""
-    order = np.argsort(-scores, kind="stable")
-    is_last = np.append(np.diff(scores[order]) != 0, True)  # of equal scores
-    found = np.cumsum(labels[order])[is_last]
-    precision = found / (np.flatnonzero(is_last) + 1)
-    return float(np.sum(np.diff(found, prepend=0) * precision) / found[-1])

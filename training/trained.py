@@ -51,6 +51,7 @@ class FittedModel:
 
 
 def fit_model(plan: Plan, spec: Model, progress: Progress | None) -> FittedModel:
+    """Fit one model as the configuration says, then its score and its threshold. Raises `TrainingError`."""
     config, parts = plan.config, plan.data.parts
     is_cross_fitted = len(parts) == 1
     fitted, dropped = fit_trimmed(
@@ -60,7 +61,7 @@ def fit_model(plan: Plan, spec: Model, progress: Progress | None) -> FittedModel
         parts["fit"].windows,
         plan.data.early_stopping.windows,
         start=None if plan.earlier is None else plan.earlier.load_model(),
-        progress=progress,
+        progress=None if is_cross_fitted else progress,
     )
     for_score, for_threshold = _held_out(plan, spec, fitted)
     score = fit_score(for_score, config.score, least_residuals(plan.data.sections))
@@ -68,6 +69,8 @@ def fit_model(plan: Plan, spec: Model, progress: Progress | None) -> FittedModel
     if is_cross_fitted:
         loss = float(np.mean((for_score.outputs - for_score.windows).astype(np.float64) ** 2))
         fitted = replace(fitted, history=(replace(fitted.history[0], held_out_loss=loss),))
+        if progress is not None:
+            progress(1, fitted.history[0])
     trimmed = None
     if dropped is not None:
         stride = 1 if is_cross_fitted else config.fit.stride

@@ -9,15 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score
 
 from edge_runtime.cli import main
 from edge_runtime.errors import RunError, SchemaError, TrainingError
 from edge_runtime.readings import SCORED, WARMING_UP, Verdicts
 from training import load_config, read_run, train
-from training.auto import REPEATS, TOLERANCE, Candidate, average_precision, choose, select
+from training.auto import REPEATS, TOLERANCE, Candidate, choose, select
 from training.config import DenseAutoencoder, LinearAutoencoder, LSTMForecaster
 from training.data import Stretch
 from training.families import CANDIDATES
@@ -192,15 +189,6 @@ def test_ties_in_cost():
     """Equal multiply-adds: the fewest parameters, then the one named first."""
     three = [candidate(None, 5, parameters) for parameters in (9, 8, 8)]
     assert choose(three, figures(STEADY, STEADY, STEADY), ["spike"], 10).chosen == 1
-
-
-@given(
-    st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1).filter(lambda rows: any(row[0] for row in rows))
-)
-def test_average_precision_is_scikit_learns(rows):
-    """The same number as scikit-learn's, with equal scores too."""
-    labels, scores = np.array([row[0] for row in rows]), np.array([float(row[1]) for row in rows])
-    assert average_precision(labels, scores) == pytest.approx(average_precision_score(labels, scores))
 
 
 def test_default_candidates_cover_every_family(workshop):
