@@ -102,7 +102,7 @@ def test_a_fitted_score_and_a_budget_from_configuration_to_manifest(workshop, ma
     lines = describe(run)
     assert any(re.fullmatch(r"threshold +\S+ = at most one false alarm in 0\.25 days", line) for line in lines)
     assert any(
-        re.match(r"false alarms +at most one in 0\.25 days \(95 %: .*\), from 0\.123 days", line) for line in lines
+        re.match(r"false alarms +at most one in 0\.25 days \(95 %: .*\), from 2\.95 hours", line) for line in lines
     )
     assert summary(run)["false_alarms"]["clusters"] >= 10
 
