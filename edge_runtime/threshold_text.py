@@ -49,7 +49,7 @@ def false_alarms_text(threshold: Threshold) -> str:
     if expected is None:
         return "not known: the bundle does not say"
     if expected.per_day is None or expected.low is None or expected.high is None:
-        return f"not known: {_span(expected.days)} of calibration data with {expected.clusters} separate peaks"
+        return f"not known: {_span(expected.days)} of calibration data with {_peaks(expected.clusters)}"
     if isinstance(threshold, BudgetThreshold):
         what = f"at most one in {threshold.days:g} days"
     else:
@@ -59,13 +59,17 @@ def false_alarms_text(threshold: Threshold) -> str:
     bursts = ", in bursts: the scores are not steady" if (expected.dispersion or 1) > UNSTEADY else ""
     return (
         f"{what} (95 %: {between}), "
-        f"from {_span(expected.days)} of calibration data with {expected.clusters} separate peaks{bursts}"
+        f"from {_span(expected.days)} of calibration data with {_peaks(expected.clusters)}{bursts}"
     )
 
 
 def _bounds(threshold: MovingQuantileThreshold | SpotThreshold) -> str:
     low, high = threshold.value / threshold.limit, threshold.value * threshold.limit
     return f"to begin with; stays between {low:.4g} and {high:.4g}"
+
+
+def _peaks(clusters: int) -> str:
+    return f"{clusters} separate peak{'' if clusters == 1 else 's'}"
 
 
 def _span(days: float) -> str:
