@@ -54,8 +54,9 @@ def verdicts(method: str, series: Series, settings: Settings, seed: int) -> Verd
 
 
 def always(scaled: Array, fit: Array, settings: Settings, seed: int) -> tuple[Array, float | None]:
-    """Says "anomaly" on every row: what any score has to be compared with first."""
-    return np.ones_like(scaled), 0.5
+    """Says "anomaly" on every row, and names the channels from the last to the first: what to compare with first."""
+    channels = scaled.shape[1]
+    return np.tile(np.arange(1.0, channels + 1) / channels, (len(scaled), 1)), 0.5
 
 
 def hotelling_t2(scaled: Array, fit: Array, settings: Settings, seed: int) -> tuple[Array, float | None]:
