@@ -331,7 +331,10 @@ class Detector:
         if isinstance(times, np.ndarray) and times.dtype.kind == "M":
             if np.isnat(times).any():
                 raise ReadingError("expected times, got NaT")
-            moments = times.astype("datetime64[us]").astype(np.int64)
+            try:
+                moments = times.astype("datetime64[us]").astype(np.int64)
+            except OverflowError:  # numpy 2.5; before, the number wrapped around
+                moments = np.array([LATEST + 1])
             if moments.size and not (moments.min() >= EARLIEST and moments.max() <= LATEST):
                 raise ReadingError("expected times in the years 1 to 9999, got earlier or later ones")
         elif isinstance(times, Sequence) or (isinstance(times, np.ndarray) and times.ndim):

@@ -49,7 +49,10 @@ def to_microseconds(moment: Moment) -> int:
             moment = moment.replace(tzinfo=UTC)
         microseconds = (moment - EPOCH) // _MICROSECOND
     elif isinstance(moment, np.datetime64) and not np.isnat(moment):
-        microseconds = int(moment.astype("datetime64[us]").astype(np.int64))
+        try:
+            microseconds = int(moment.astype("datetime64[us]").astype(np.int64))
+        except OverflowError:  # numpy 2.5; before, the number wrapped around
+            microseconds = LATEST + 1
     elif isinstance(moment, (int, float, np.integer, np.floating)) and abs(moment) < 1e12:
         microseconds = round(float(moment) * 1e6)
     else:

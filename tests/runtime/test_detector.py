@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -16,7 +17,7 @@ from edge_runtime import Reading, ReadingError, Verdict, load
 from edge_runtime.adapt import adaptive, levels_of
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.detector import Detector, choose_variant
-from edge_runtime.engines import installed_engines, open_engine
+from edge_runtime.engines import ENGINES, installed_engines, open_engine
 from edge_runtime.engines.numpy import DenseLayer, Program
 from edge_runtime.errors import BundleError, EngineError, ExtraMissingError
 from edge_runtime.manifest import AlarmPolicy, Channel, Manifest, PercentileThreshold, Score
@@ -363,7 +364,7 @@ BAD_TIMES = [
     np.inf,
     1e30,
     10**40,
-    np.datetime64("NaT"),
+    np.datetime64("NaT", "us"),
     [],
     timedelta(1),
     -62135596801.0,
@@ -548,6 +549,9 @@ def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mon
     """Asked for by name it is an error with the command that installs it; `auto` passes it over."""
     monkeypatch.setattr("edge_runtime.engines.find_spec", lambda package: None)
     for engine, extra in (("onnx", "onnx"), ("litert", "litert"), ("tflite", "tflite")):
+        newest = ENGINES[engine].newest_python
+        if newest is not None and sys.version_info[:2] > newest:
+            continue  # no extra would help; test_engines.py has what is said then
         with pytest.raises(ExtraMissingError, match=rf"the engine '{engine}' .* pip install 'anomalite\[{extra}\]'"):
             load(handmade.TINY, engine=engine)
     assert load(handmade.TINY).engine_name == "numpy"
