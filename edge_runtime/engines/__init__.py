@@ -34,12 +34,21 @@ class Engine(Protocol):
         ...
 
 
+class Options(NamedTuple):
+    """How an engine runs a model."""
+
+    threads: int = 1
+    """The most threads of one call; with 1 no other thread is started."""
+    half: bool = False
+    """Calculate in half precision where the file allows it and the CPU has it, else in float32."""
+
+
 class EngineInfo(NamedTuple):
     """What can be said of an engine without importing it."""
 
     name: str
     module: str
-    """The module here whose `open_model(model, shape, output_shape)` makes the `Engine`."""
+    """The module here whose `open_model(model, shape, output_shape, options)` makes the `Engine`."""
     package: str | None
     """The package it needs beside numpy."""
     extra: str | None
@@ -72,13 +81,21 @@ def installed_engines() -> list[str]:
     return [name for name in ENGINES if is_installed(name)]
 
 
-def open_engine(name: str, model: bytes, shape: tuple[int, int], output_shape: tuple[int, int] | None = None) -> Engine:
+def open_engine(
+    name: str,
+    model: bytes,
+    shape: tuple[int, int],
+    output_shape: tuple[int, int] | None = None,
+    options: Options = Options(),  # noqa: B008 - a tuple, which nobody can change
+) -> Engine:
     """Open a model with the named engine.
 
     `model` is the variant's file, `shape` the window's (T, F) by the manifest, `output_shape` the output's (K, F) (None: the
-    window's own). Raises `EngineError` for an unknown engine or
+    window's own). Raises `EngineError` for an unknown engine, fewer than one thread,
     a model it refuses or of another shape, `ExtraMissingError` for one that is not installed.
     """
+    if options.threads < 1:
+        raise EngineError(f"expected at least one thread, got {options.threads}")
     if name not in ENGINES:
         raise EngineError(f"unknown engine {name!r}, known: {', '.join(ENGINES)}")
     info = ENGINES[name]
@@ -88,7 +105,7 @@ def open_engine(name: str, model: bytes, shape: tuple[int, int], output_shape: t
     if not is_installed(name):
         raise ExtraMissingError(f"the engine {name!r}", str(info.extra), str(info.package))
     try:
-        engine: Engine = import_module(info.module).open_model(model, shape, output_shape or shape)
+        engine: Engine = import_module(info.module).open_model(model, shape, output_shape or shape, options)
     except ImportError as fault:  # there, but not for this machine: a shared library is missing, or too old
         raise EngineError(f"{name}: the package {info.package!r} cannot be imported: {fault}") from None
     return engine

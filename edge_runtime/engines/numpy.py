@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from edge_runtime.engines import check_shape
+from edge_runtime.engines import Options, check_shape
 from edge_runtime.engines.numpy_layers import Array, conv, crop, dense, lstm, total
 from edge_runtime.errors import EngineError
 from edge_runtime.schema import decode
@@ -135,7 +135,12 @@ class NumpyEngine:
         self._steps = []
 
 
-def open_model(model: bytes, shape: tuple[int, int], output_shape: tuple[int, int]) -> NumpyEngine:
+def open_model(
+    model: bytes,
+    shape: tuple[int, int],
+    output_shape: tuple[int, int],
+    options: Options = Options(),  # noqa: B008 - a tuple
+) -> NumpyEngine:
     """Open an npz model of windows `shape` (T, F) and outputs (K, F). Raises `EngineError`."""
     try:
         with np.load(io.BytesIO(model), allow_pickle=False) as archive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.engines import check_shape
+from edge_runtime.engines import Options, check_shape
 from edge_runtime.engines.tflite import first_line
 from edge_runtime.errors import EngineError
 
@@ -49,6 +49,11 @@ class OnnxEngine:
         self._session = None
 
 
-def open_model(model: bytes, shape: tuple[int, int], output_shape: tuple[int, int]) -> OnnxEngine:
+def open_model(
+    model: bytes,
+    shape: tuple[int, int],
+    output_shape: tuple[int, int],
+    options: Options = Options(),  # noqa: B008 - a tuple
+) -> OnnxEngine:
     """Open an ONNX model of windows `shape` (T, F) and outputs (K, F). Raises `EngineError`."""
     return OnnxEngine(model, shape, output_shape)

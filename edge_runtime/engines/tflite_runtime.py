@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge_runtime.engines import Options
 from edge_runtime.engines.tflite import TFLiteEngine
 from edge_runtime.errors import EngineError
 
 
-def open_model(model: bytes, shape: tuple[int, int], output_shape: tuple[int, int]) -> TFLiteEngine:
+def open_model(
+    model: bytes,
+    shape: tuple[int, int],
+    output_shape: tuple[int, int],
+    options: Options = Options(),  # noqa: B008 - a tuple
+) -> TFLiteEngine:
     """Open a TFLite model of windows `shape` (T, F) and outputs (K, F). Raises `EngineError`, also where numpy is too new for the package."""
     if int(np.__version__.split(".")[0]) >= 2:
         raise EngineError(f"tflite: tflite-runtime needs numpy below 2, got {np.__version__}: pip install 'numpy<2'")
