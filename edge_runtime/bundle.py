@@ -79,7 +79,12 @@ def seal(path: str | PathLike[str], manifest: Manifest, models: dict[str, bytes]
         replace(variant, sha256=sha256(models[variant.name]), size=len(models[variant.name]))
         for variant in manifest.variants
     )
-    members = {variant.file: models[variant.name] for variant in variants}
+    members: dict[str, bytes] = {}
+    for variant in variants:
+        if members.setdefault(variant.file, models[variant.name]) != models[variant.name]:
+            raise BundleError(
+                f"{path}: expected the same bytes of all variants in {variant.file}, got others for {variant.name}"
+            )
     sealed_golden = None
     if golden is not None:
         members[_GOLDEN] = golden
@@ -157,13 +162,12 @@ def _read_manifest(text: bytes | None, source: str) -> Manifest:
 
 
 def _check_members(manifest: Manifest, members: dict[str, bytes], source: str) -> None:
-    expected: dict[str, Variant | Golden] = {variant.file: variant for variant in manifest.variants}
-    if manifest.golden is not None:
-        expected[manifest.golden.file] = manifest.golden
+    expected: list[Variant | Golden] = [*manifest.variants, *([] if manifest.golden is None else [manifest.golden])]
     for name in members:
-        if name not in expected:
+        if name not in {entry.file for entry in expected}:
             raise BundleError(f"{source}: expected only members the manifest names, got {name!r}")
-    for name, entry in expected.items():
+    for entry in expected:
+        name = entry.file
         if name not in members:
             raise BundleError(f"{source}: expected a member {name!r} as the manifest says, found none")
         if len(members[name]) != entry.size:

@@ -6,7 +6,7 @@ sections of a training configuration, so what a user writes there is what the de
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score
 from edge_runtime.manifest_preparation import (
@@ -32,6 +32,7 @@ from edge_runtime.manifest_threshold import (
     TailThreshold,
     Threshold,
 )
+from edge_runtime.manifest_variant import Golden, ParityCheck, Requires, Variant
 from edge_runtime.manifest_waveform import Waveform
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "PercentileThreshold",
     "PreparationSections",
     "Provenance",
+    "Requires",
     "Sampling",
     "Scaling",
     "Score",
@@ -67,52 +69,6 @@ __all__ = [
 
 FORMAT = 1
 """The newest bundle format this version reads, and the one it writes."""
-
-
-@dataclass(frozen=True)
-class ParityCheck:
-    """How far a variant, read back from a sealed file, is from the trained model on one set of windows."""
-
-    windows: int
-    """How many windows were compared."""
-    reconstruction: float
-    """The largest difference of a reconstructed value, relative to the largest one (at least 1 scaled unit)."""
-    score: float
-    """The largest difference of a score, relative to the trained model's."""
-    flipped: int
-    """How many windows were decided differently."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The same model in one format that some engine runs."""
-
-    name: str
-    """`FORMAT-PRECISION`: tflite-float32, tflite-int8, onnx-float32, numpy-float32."""
-    file: str
-    """The member of the bundle that holds it."""
-    engines: tuple[str, ...]
-    """The engines that run it."""
-    sha256: str
-    """Of the member, 64 lower-case hexadecimal digits."""
-    size: int
-    """Of the member, in bytes."""
-    tolerance: float
-    """The largest relative difference of a golden score that `verify` accepts on another machine."""
-    parity: dict[str, ParityCheck] = field(default_factory=dict)
-    """The parity record it passed, by set of windows: normal, disturbed, near_threshold."""
-
-
-@dataclass(frozen=True)
-class Golden:
-    """The golden readings: a recorded stream with the verdicts it must produce."""
-
-    file: str
-    """The member of the bundle that holds them."""
-    sha256: str
-    """Of the member."""
-    size: int
-    """Of the member, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +136,7 @@ class Manifest:
             raise ValueError(f"expected one or more channels with different names, got {names}")
         if self.waveform is not None and names != [channel.name for channel in self.waveform.columns]:
             raise ValueError(f"expected the waveform's features as channels, got {names}")
-        files = [variant.file for variant in self.variants] + ([] if self.golden is None else [self.golden.file])
-        variants = [variant.name for variant in self.variants]
-        if len(set(files)) != len(files) or len(set(variants)) != len(variants):
-            raise ValueError(f"expected variants with different names and files, got {variants} in {files}")
+        self._check_variants()
         if self.operating is not None:
             self.operating.check_channels(self.channel_names)
         if self.cleaning.missing == "median" and len(self.cleaning.medians or ()) != len(names):
@@ -201,6 +154,26 @@ class Manifest:
             raise ValueError(
                 f"expected score.last of at most {self.output_shape[0]} (what the model estimates), got {self.score.last}"
             )
+
+    def _check_variants(self) -> None:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError(f"expected variants with different names, got {names}")
+        ways = [(variant.file, variant.half) for variant in self.variants]
+        if len(set(ways)) != len(ways):
+            raise ValueError(f"expected each file once, or once in half precision too, got {ways}")
+        if self.golden is not None and self.golden.file in [variant.file for variant in self.variants]:
+            raise ValueError(f"expected the golden readings in a file of their own, got {self.golden.file}")
+        adapts = isinstance(self.threshold, (MovingQuantileThreshold, SpotThreshold))
+        for variant in self.variants:
+            if adapts and variant.threshold is not None:
+                raise ValueError(f"expected no threshold of the variant {variant.name}'s own beside one that adapts")
+
+    def for_variant(self, variant: Variant) -> Manifest:
+        """The manifest with the threshold that goes with the variant's scores."""
+        if variant.threshold is None:
+            return self
+        return replace(self, threshold=replace(self.threshold, value=variant.threshold))
 
     @property
     def channel_names(self) -> tuple[str, ...]:

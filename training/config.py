@@ -29,6 +29,7 @@ from edge_runtime.manifest_decision import ScoreKind, check_score
 from edge_runtime.manifest_preparation import check_clip
 from edge_runtime.schema import decode
 from edge_runtime.threshold_rules import PercentileRule, ThresholdRule
+from training.export_settings import ExportSettings
 from training.families import (
     CANDIDATES,
     Auto,
@@ -239,6 +240,7 @@ class Config:
     alarm: AlarmPolicy = field(default_factory=AlarmPolicy)
     evaluation: EvaluationData | None = None
     card: Card = field(default_factory=Card)
+    export: ExportSettings = field(default_factory=ExportSettings)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):

@@ -426,12 +426,23 @@ def test_variants_share_neither_name_nor_file(path: Path) -> None:
     """Nor one with the golden readings: else only one of two hashes would be checked."""
     variants = json.loads(MEMBERS["manifest.json"])["variants"]
     golden = {"file": variants[0]["file"], "sha256": "", "size": 0}
-    for changes in (
-        {"variants": [*variants, {**variants[0], "name": "other"}]},
-        {"variants": [*variants, {**variants[0], "file": "other.bin"}]},
-        {"golden": golden},
+    for changes, expected in (
+        ({"variants": [*variants, {**variants[0], "name": "other"}]}, "each file once, or once in half precision too"),
+        ({"variants": [*variants, {**variants[0], "file": "other.bin"}]}, "variants with different names"),
+        ({"golden": golden}, "the golden readings in a file of their own"),
     ):
         message = refusal(
             path, handmade.pack(handmade.rewrite({**MEMBERS, "other.bin": MEMBERS["model.npz"]}, **changes).items())
         )
-        assert message.startswith("manifest.json: expected variants with different names and files, got ")
+        assert message.startswith(f"manifest.json: expected {expected}, got ")
+
+
+def test_variants_may_share_a_file_that_they_calculate_differently(path: Path) -> None:
+    """One hash for both, and one member; two that want other bytes under one name are refused."""
+    one = replace(handmade.variant("a", "model.npz", "numpy"), half=False)
+    other = replace(one, name="b", half=True)
+    m = handmade.manifest(variants=(one, other))
+    bundle = seal(path, m, {"a": b"same", "b": b"same"}, None)
+    assert list(bundle.members) == ["model.npz"]
+    with pytest.raises(BundleError, match="expected the same bytes of all variants in model.npz, got others for b"):
+        seal(path, m, {"a": b"same", "b": b"else"}, None)
