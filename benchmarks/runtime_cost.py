@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.reference_bundle import CHANNELS, LENGTH
 from edge_runtime import Detector, Reading, load
 from edge_runtime.bundle import Bundle
-from edge_runtime.detector import choose_variant
+from edge_runtime.opening import choose_variant
 
 MACHINES = 1000
 

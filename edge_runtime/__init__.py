@@ -7,7 +7,7 @@
 Needs numpy and, for speed, one inference engine; imports none of them before a bundle is opened.
 """
 
-from edge_runtime.detector import Detector, load
+from edge_runtime.detector import Detector
 from edge_runtime.errors import (
     AnomaliteError,
     BundleError,
@@ -22,6 +22,7 @@ from edge_runtime.errors import (
     TableError,
     TrainingError,
 )
+from edge_runtime.opening import load
 from edge_runtime.readings import Alert, Reading, Verdict, Verdicts
 
 __all__ = [

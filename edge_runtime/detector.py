@@ -349,7 +349,3 @@ def _run_alarm(alarm: Alarm, verdicts: Verdicts, restarts: set[int]) -> None:
         if row in restarts:
             alarm.restart(0)
         verdicts.alarm_codes[row] = alarm.step(0, score, time, threshold) if status == SCORED else alarm.state(0)
-
-
-from edge_runtime.opening import choose_variant as choose_variant  # noqa: E402 - moved; opening needs the class above
-from edge_runtime.opening import load as load  # noqa: E402

@@ -15,10 +15,9 @@ import numpy.typing as npt
 
 from edge_runtime.adapt import levels_of
 from edge_runtime.bundle import Bundle
-from edge_runtime.detector import Detector
-from edge_runtime.engines import open_engine
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Variant
+from edge_runtime.opening import open_variant
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,7 @@ def read_golden(bundle: Bundle) -> GoldenReadings:
 
 def check_golden(bundle: Bundle, golden: GoldenReadings, variant: Variant, engine: str) -> GoldenResult:
     """Score the golden readings with one variant on one engine and compare. Raises `EngineError`."""
-    manifest = bundle.manifest
-    opened = open_engine(engine, bundle.members[variant.file], manifest.window_shape, manifest.output_shape)
-    detector = Detector(manifest, opened, engine_name=engine)
+    detector = open_variant(bundle, engine, variant)
     verdicts = detector.score(golden.values, golden.times.view("datetime64[us]"))
     detector.close()
 
@@ -101,7 +98,7 @@ def check_golden(bundle: Bundle, golden: GoldenReadings, variant: Variant, engin
     scored = ~np.isnan(expected)
     difference = np.abs(verdicts.scores[scored] - expected[scored]) / np.maximum(expected[scored], np.finfo(float).tiny)
     largest = float(difference.max()) if scored.any() else np.inf
-    threshold = levels_of(manifest.threshold, expected)
+    threshold = levels_of(detector.manifest.threshold, expected)
     # A threshold that adapts may learn a little else from scores that differ a little: within that, too, nothing is flipped.
     unclear = variant.tolerance * threshold + np.abs(verdicts.thresholds - threshold)
     is_clear = scored & (np.abs(expected - threshold) > unclear)

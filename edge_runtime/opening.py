@@ -5,8 +5,9 @@ from __future__ import annotations
 from os import PathLike
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.cpu import cpu_kind
 from edge_runtime.detector import Detector
-from edge_runtime.engines import ENGINES, installed_engines, open_engine
+from edge_runtime.engines import ENGINES, Options, installed_engines, open_engine
 from edge_runtime.errors import EngineError
 from edge_runtime.manifest import Variant
 
@@ -18,33 +19,70 @@ def load(
     variant: str | None = None,
     machines: int = 1,
     batch: int | None = None,
+    threads: int = 1,
 ) -> Detector:
     """Open a bundle for scoring.
 
-    `engine`: "auto" takes the fastest installed one for which the bundle has a variant, a name insists on it; `variant`
-    insists on one of the bundle's variants; `machines`: how many machines share the model; `batch`: the most windows in one
-    engine call (None: the engine's best; 1 gives the same bits however readings arrive). Raises `BundleError`,
-    `EngineError`, `ExtraMissingError`.
+    `engine`: "auto" takes what is fastest on this CPU among the installed ones and the bundle's variants, a name insists on it;
+    `variant` insists on one of the bundle's variants; `machines`: how many machines share the model; `batch`: the most windows in
+    one engine call (None: the engine's best; 1 gives the same bits however readings arrive); `threads`: the most threads of an
+    engine call, of which one is the caller's. Raises `BundleError`, `EngineError`, `ExtraMissingError`.
     """
     bundle = Bundle.read(path)
     name, chosen = choose_variant(bundle, engine, variant)
-    manifest = bundle.manifest
+    return open_variant(bundle, name, chosen, machines=machines, batch=batch, threads=threads)
+
+
+def open_variant(
+    bundle: Bundle, engine: str, variant: Variant, *, machines: int = 1, batch: int | None = None, threads: int = 1
+) -> Detector:
+    """A detector on one variant of the bundle and one engine. Raises `EngineError`, `ExtraMissingError`."""
+    manifest = bundle.manifest.for_variant(variant)
+    options = Options(threads, variant.half)
     try:
-        opened = open_engine(name, bundle.members[chosen.file], manifest.window_shape, manifest.output_shape)
+        opened = open_engine(
+            engine, bundle.members[variant.file], manifest.window_shape, manifest.output_shape, options
+        )
     except EngineError as fault:
-        raise EngineError(f"{bundle.source}: {chosen.file}: {fault}") from None
-    return Detector(manifest, opened, machines=machines, batch=batch, engine_name=name, variant_name=chosen.name)
+        raise EngineError(f"{bundle.source}: {variant.file}: {fault}") from None
+    if variant.largest_batch is not None:
+        batch = min(batch or opened.best_batch, variant.largest_batch)
+    return Detector(manifest, opened, machines=machines, batch=batch, engine_name=engine, variant_name=variant.name)
 
 
 def choose_variant(bundle: Bundle, engine: str = "auto", variant: str | None = None) -> tuple[str, Variant]:
-    """The engine's name and the variant `load` would open. Raises `EngineError` if nothing installed fits."""
+    """The engine's name and the variant `load` would open.
+
+    First those made for this kind of CPU, in the bundle's order, then the rest in the order of the engines. Raises `EngineError`
+    if nothing installed fits, and says what stands against each.
+    """
     if engine != "auto" and engine not in ENGINES:
         raise EngineError(f"unknown engine {engine!r}, known: auto, {', '.join(ENGINES)}")
     variants = bundle.manifest.variants if variant is None else (bundle.variant(variant),)
-    candidates = installed_engines() if engine == "auto" else [engine]
-    for name in candidates:
-        for each in variants:
-            if name in each.engines:
-                return name, each
+    engines = installed_engines() if engine == "auto" else [engine]
+    cpu = cpu_kind()
+    pairs = [(name, each) for name in engines for each in variants if name in each.engines]
+    usable = [(name, each) for name, each in pairs if obstacle(each, name, cpu) is None]
+    if usable:
+        made_for_it = [each for each in variants if cpu in each.boards]
+        # The sort is stable: among the rest the engines' order stays, and the bundle's within an engine.
+        return min(usable, key=lambda pair: _place(made_for_it, pair[1]))
     has = ", ".join(f"{each.name} (for {' or '.join(each.engines)})" for each in variants)
-    raise EngineError(f"{bundle.source}: expected a variant for {' or '.join(candidates)}, got {has or 'none'}")
+    against = "".join(f"; {each.name}: {obstacle(each, name, cpu)}" for name, each in pairs)
+    raise EngineError(f"{bundle.source}: expected a variant for {' or '.join(engines)}, got {has or 'none'}{against}")
+
+
+def obstacle(variant: Variant, engine: str, cpu: str) -> str | None:
+    """Why the engine cannot run the variant on this kind of CPU, by what the manifest says; None if it can."""
+    requires = variant.requires
+    if requires.cpus and cpu not in requires.cpus:
+        return f"it is for {' or '.join(requires.cpus)}, this is {cpu}"
+    if engine == "tflite" and requires.operators:
+        from edge_runtime.tflite_operators import too_new  # nothing else needs the table
+
+        return too_new(requires.operators)
+    return None
+
+
+def _place(preferred: list[Variant], variant: Variant) -> int:
+    return preferred.index(variant) if variant in preferred else len(preferred)

@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.commands.verify import verify
-from edge_runtime.detector import load
 from edge_runtime.engines import is_installed
 from edge_runtime.errors import ExportError, OutputError
 from edge_runtime.files import write_whole
 from edge_runtime.golden import GoldenReadings, write_golden
 from edge_runtime.manifest import ParityCheck, Variant
+from edge_runtime.opening import load
 from export.parity import Reference, Windows, check_parity, over_budget, parity_windows
 from export.report import complete_report
 from export.variants import RECIPES, Recipe

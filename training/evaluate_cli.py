@@ -12,9 +12,9 @@ from datetime import datetime
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
-from edge_runtime.detector import load
 from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError
+from edge_runtime.opening import load
 from training.evaluate import Evaluation, Event, FalseAlarms, Labelled
 from training.labelled import LABEL, EvaluationTable, judge, leave_out_training, read_evaluation_table
 from training.wording import NORMAL_BY, count_text, days_text, delay_text, rate_text, share_text

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from edge_runtime.cli import EXIT_ANOMALIES, EXIT_DONE, flush, write
-from edge_runtime.detector import Detector, load
+from edge_runtime.detector import Detector
 from edge_runtime.engines import ENGINES
 from edge_runtime.errors import InputError, TableError
 from edge_runtime.manifest import Threshold
+from edge_runtime.opening import load
 from edge_runtime.readings import STATUSES, Alert, Verdict
 from edge_runtime.tables import Table, check_not_all_missing, holds_snapshots, read_stream, read_table
 from edge_runtime.threshold_text import false_alarms_text, threshold_text

@@ -13,8 +13,8 @@ import pytest
 from family_specs import SPECS, untrained
 
 from edge_runtime.commands.verify import verify
-from edge_runtime.detector import load
 from edge_runtime.engines import Engine, is_installed, open_engine
+from edge_runtime.opening import load
 from edge_runtime.schema import encode
 from export import export_run, onnx, tflite
 from export.variants import RECIPES

@@ -12,9 +12,9 @@ import pytest
 from demo_run import Demo
 
 from edge_runtime.bundle import seal
-from edge_runtime.detector import load
 from edge_runtime.errors import ExportError
 from edge_runtime.manifest import Channel, ParityCheck, Score, Variant, Window
+from edge_runtime.opening import load
 from export import numpy_weights
 from export.parity import FLOAT32, NEAR, Reference, Windows, check_parity, over_budget, parity_windows
 from training import Run, read_run

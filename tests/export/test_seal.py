@@ -18,10 +18,10 @@ import export.seal
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.cli import main
 from edge_runtime.commands.verify import verify
-from edge_runtime.detector import load
 from edge_runtime.errors import ExportError, OutputError, RunError
 from edge_runtime.golden import read_golden
 from edge_runtime.manifest import Grid, Operating, Sensors
+from edge_runtime.opening import load
 from edge_runtime.readings import STATUSES
 from export import export_run
 from export.variants import RECIPES, Recipe

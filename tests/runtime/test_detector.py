@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from edge_runtime import Reading, ReadingError, Verdict, load
 from edge_runtime.adapt import adaptive, levels_of
 from edge_runtime.bundle import Bundle, seal
-from edge_runtime.detector import Detector, choose_variant
+from edge_runtime.detector import Detector
 from edge_runtime.engines import ENGINES, installed_engines, open_engine
 from edge_runtime.engines.numpy import DenseLayer, Program
 from edge_runtime.errors import BundleError, EngineError, ExtraMissingError
 from edge_runtime.manifest import AlarmPolicy, Channel, Manifest, PercentileThreshold, Score
+from edge_runtime.opening import choose_variant
 
 POLICY = AlarmPolicy(2, 3, 1.0, 0.8, 4.0)
 LOOPS = ("litert", "tflite")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from edge_runtime.cli import main
-from edge_runtime.detector import load
 from edge_runtime.digest import sha256
 from edge_runtime.manifest import PercentileThreshold
+from edge_runtime.opening import load
 from edge_runtime.readings import from_microseconds
 from edge_runtime.tables import read_table
 from training.evaluate import evaluate_verdicts

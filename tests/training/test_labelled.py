@@ -8,10 +8,10 @@ import handmade
 import numpy as np
 import pytest
 
-from edge_runtime.detector import load
 from edge_runtime.digest import sha256
 from edge_runtime.errors import TableError
 from edge_runtime.manifest import Waveform
+from edge_runtime.opening import load
 from edge_runtime.readings import from_microseconds
 from training.data_digest import data_sha256
 from training.labelled import judge, leave_out_training, read_evaluation_table
