@@ -14,6 +14,7 @@ from training.config import Auto
 from training.data import NormalData, longest_stream
 from training.extra import require_extra
 from training.fit import Progress
+from training.labelled import labelled_windows
 from training.planning import Plan, plan
 from training.report_sections import Trained, build_report
 from training.run_directory import (
@@ -72,6 +73,7 @@ def carry_out(plan: Plan, progress: Progress | None = None, announce: Callable[[
         config=plan.config_text,
         normal=_normal_readings(plan.data),
         record=trained.record,
+        labelled=None if plan.test is None else labelled_windows(plan.test, plan.data.sections),
         report=report,
         force=plan.force,
     )

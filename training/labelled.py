@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from edge_runtime.detector import Detector
 from edge_runtime.errors import TableError
-from edge_runtime.manifest import Waveform
+from edge_runtime.manifest import PreparationSections, Waveform
+from edge_runtime.prepare import Preparation
 from edge_runtime.readings import Verdicts, to_microseconds
 from edge_runtime.tables import Table, check_not_all_missing, column_names, holds_snapshots, read_table
 from training.data_digest import data_sha256
@@ -20,6 +21,8 @@ from training.evaluate import Evaluation, evaluate_verdicts, take
 
 LABEL = "anomaly"
 """The column of labels, unless another one is named."""
+MOST_WINDOWS = 4_000
+"""Labelled windows kept in a run directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,34 @@ class EvaluationTable:
     def labels(self) -> npt.NDArray[np.bool_] | None:
         """Of the readings that count, (M,); None without labels."""
         return None if self.table.labels is None else self.table.labels[self.is_counted]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledWindows:
+    """Prepared windows of an evaluation table, for proving the exported variants."""
+
+    windows: npt.NDArray[np.float32]
+    """(B, T, F), scaled."""
+    labels: npt.NDArray[np.bool_]
+    """(B,): whether the window's last reading is anomalous."""
+
+
+def labelled_windows(test: EvaluationTable, sections: PreparationSections) -> LabelledWindows | None:
+    """Windows of the readings that count, evenly spaced, at most `MOST_WINDOWS`; None without labels, or without any window."""
+    if test.table.labels is None:
+        return None
+    preparation = Preparation(sections)
+    times = test.table.times.tolist()
+    found, rows = [], []
+    for row, (values, time) in enumerate(zip(test.table.values.tolist(), times, strict=True)):
+        _, _, window = preparation.step(0, values, time)
+        if window is not None and test.is_counted[row]:
+            found.append(window.copy())
+            rows.append(row)
+    if not found:
+        return None
+    kept = np.linspace(0, len(found) - 1, min(len(found), MOST_WINDOWS)).round().astype(np.int64)
+    return LabelledWindows(np.stack(found)[kept], test.table.labels[np.array(rows)[kept]])
 
 
 def read_evaluation_table(

@@ -4,6 +4,7 @@ model.keras           the trained model, weights of the best epoch
 manifest.json         what the device will know, without model variants: those come with export
 config.toml           the configuration, as it was
 normal_windows.npz    held-out normal windows and a stretch of held-out readings, for proving the exported variants
+labelled_windows.npz  windows of the labelled readings that the configuration names, if any, for the same
 training.json         what is needed to repeat the run, and what came of it, with the hashes of the files above
 loss.csv, loss.png    the losses of every epoch
 report.html           the run for people; export adds the exported variants, so that it is not hashed
@@ -33,6 +34,7 @@ from training.auto import Selection
 from training.config import Auto, Config, Model, parse_config
 from training.extra import import_extra, import_keras
 from training.fit import Epoch
+from training.labelled import LabelledWindows
 from training.models import copy_model
 from training.replace_directory import replace_directory
 from training.report import plot_loss
@@ -41,15 +43,20 @@ from training.trim import Trimmed
 
 FORMAT = 1
 """The format of run directories that this version reads and writes."""
-MODEL, MANIFEST, CONFIG, NORMAL, RECORD = (
+MODEL, MANIFEST, CONFIG, NORMAL, LABELLED, RECORD = (
     "model.keras",
     "manifest.json",
     "config.toml",
     "normal_windows.npz",
+    "labelled_windows.npz",
     "training.json",
 )
 HASHED = (MODEL, MANIFEST, CONFIG, NORMAL)
-"""The files whose hashes `training.json` holds."""
+"""The files that every run has and whose hashes `training.json` holds, beside those of the files that only some have."""
+
+
+OPTIONAL = (LABELLED,)
+"""The files that only some runs have; hashed too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class Record:
     selection: Selection | None = None
     """What the family was chosen by, where it is `auto`."""
     files: dict[str, str] = field(default_factory=dict)
-    """The sha256 of each of `HASHED`; filled in on writing."""
+    """The sha256 of each of `HASHED` and of what else is there to be trusted; filled in on writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,8 @@ class Run:
     config: Config
     record: Record
     normal: NormalReadings
+    labelled: LabelledWindows | None = None
+    """None without labelled readings in the configuration."""
 
     @property
     def model(self) -> Model:
@@ -176,6 +185,7 @@ def write_run(
     config: bytes,
     normal: NormalReadings,
     record: Record,
+    labelled: LabelledWindows | None = None,
     report: Report | None = None,
     force: bool = False,
 ) -> Run:
@@ -193,10 +203,13 @@ def write_run(
         write_whole(folder / MANIFEST, _json(manifest))
         write_whole(folder / CONFIG, config)
         write_whole(folder / NORMAL, _pack(normal))
+        if labelled is not None:
+            write_whole(folder / LABELLED, _npz(windows=labelled.windows, labels=labelled.labels))
         write_whole(folder / "loss.csv", _loss_csv(record.history))
         if report is not None:
             write_report(folder, report)
-        write_whole(folder / RECORD, _json(replace(record, files={name: _sha256(folder / name) for name in HASHED})))
+        names = [*HASHED, *(name for name in OPTIONAL if (folder / name).exists())]
+        write_whole(folder / RECORD, _json(replace(record, files={name: _sha256(folder / name) for name in names})))
     return read_run(path)
 
 
@@ -204,7 +217,7 @@ def read_run(path: str | Path) -> Run:
     """Read a run directory. Raises `RunError` naming what is missing, altered or from another version."""
     folder = Path(path)
     record = _read_record(folder)
-    for name in HASHED:
+    for name in (*HASHED, *(each for each in OPTIONAL if each in record.files or (folder / each).exists())):
         found = _sha256(folder / name)
         if record.files.get(name) != found:
             raise RunError(
@@ -218,7 +231,8 @@ def read_run(path: str | Path) -> Run:
     except ValueError as fault:
         raise RunError(f"{folder / MANIFEST}: expected JSON, got: {fault}") from None
     _model(config, record, str(folder / RECORD))
-    return Run(folder, manifest, config, record, _unpack(folder / NORMAL))
+    labelled = _unpack_labelled(folder / LABELLED) if LABELLED in record.files else None
+    return Run(folder, manifest, config, record, _unpack(folder / NORMAL), labelled)
 
 
 def _model(config: Config, record: Record, source: str) -> Model:
@@ -262,13 +276,12 @@ def _json(value: Any) -> bytes:
 
 
 def _pack(normal: NormalReadings) -> bytes:
+    return _npz(calibration=normal.calibration, stream_values=normal.stream_values, stream_times=normal.stream_times)
+
+
+def _npz(**arrays: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        calibration=normal.calibration,
-        stream_values=normal.stream_values,
-        stream_times=normal.stream_times,
-    )
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # the names could be those of its options, but are not
     return buffer.getvalue()
 
 
@@ -278,6 +291,14 @@ def _unpack(path: Path) -> NormalReadings:
             return NormalReadings(arrays["calibration"], arrays["stream_values"], arrays["stream_times"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
         raise RunError(f"{path}: expected held-out readings, got: {fault}") from None
+
+
+def _unpack_labelled(path: Path) -> LabelledWindows:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return LabelledWindows(arrays["windows"], arrays["labels"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
+        raise RunError(f"{path}: expected labelled windows, got: {fault}") from None
 
 
 def _loss_csv(history: Sequence[Epoch]) -> bytes:
