@@ -62,7 +62,8 @@ class Detector:
         self.engine_name = engine_name
         self.variant_name = variant_name
         self.machines = machines
-        self._batch = batch or engine.best_batch
+        self.batch = batch or engine.best_batch
+        """The most windows in one engine call."""
         self._channels = manifest.channel_names
         self._names = manifest.input_names
         self._plain_numbers = [float] * len(self._channels)
@@ -235,7 +236,7 @@ class Detector:
 
         Returns the scores (B,) and the contributions (B, F). Raises `EngineError`.
         """
-        size = self._batch
+        size = self.batch
         parts = [self.engine.run(windows[start : start + size]) for start in range(0, len(windows), size)]
         reconstructions = parts[0] if len(parts) == 1 else np.concatenate(parts)
         scores, contributions = self._scorer.step_many(reconstructions, windows)

@@ -6,6 +6,7 @@
 Needs the extra `train`. Importing this package imports no TensorFlow.
 """
 
-from export.seal import ExportResult, VariantOutcome, export_run
+from export.outcome import VariantOutcome
+from export.seal import ExportResult, export_run
 
 __all__ = ["ExportResult", "VariantOutcome", "export_run"]

@@ -1,14 +1,15 @@
 """Does a sealed variant decide as the trained model does?
 
-Compared are the Keras model and the sealed file read back through `Detector`, on three sets of prepared windows: held-out
-normal ones, disturbed ones, and ones whose score lies within 20 % of the threshold, where a small error flips a decision.
+Compared are the Keras model and the sealed file read back through `Detector`, on sets of prepared windows: held-out
+normal ones, disturbed ones, ones whose score lies within 20 % of the threshold, where a small error flips a decision, and those of
+labelled readings, where the configuration names some.
 What comes before the model, the preparation, is the same code in training and on the device; the golden readings prove it there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,10 @@ from edge_runtime.detector import Detector
 from edge_runtime.errors import ExportError
 from edge_runtime.manifest import Manifest, ParityCheck
 from edge_runtime.score import Scorer
+from training.export_settings import Budget
 from training.faults import disturb
+from training.labelled import LabelledWindows
+from training.metrics import average_precision
 
 FEWEST_DISTURBED = 500
 """At least so many disturbed windows."""
@@ -29,24 +33,6 @@ NEAR = 0.2
 Windows = npt.NDArray[np.float32]
 """Prepared windows (B, T, F), scaled."""
 Reconstruct = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The largest differences from the trained model that a variant may have."""
-
-    reconstruction: float
-    """Of a reconstructed value, relative to the largest one (at least 1 scaled unit)."""
-    score: float
-    """Of a score, relative."""
-    flipped: float
-    """Share of normal, and of disturbed, windows decided differently."""
-    flipped_near: float
-    """Share of windows near the threshold decided differently."""
-
-
-FLOAT32 = Budget(reconstruction=1e-3, score=1e-3, flipped=0.0, flipped_near=0.005)
-INT8_WEIGHTS = Budget(reconstruction=0.25, score=0.05, flipped=0.001, flipped_near=0.02)
 
 
 class Reference:
@@ -67,12 +53,51 @@ class Reference:
         return self._scorer.step_many(outputs, windows)[0]
 
 
-def parity_windows(reference: Reference, normal: Windows, seed: int) -> dict[str, Windows]:
-    """The three sets of windows, from held-out `normal` ones (B, T, F). Raises `ExportError` if a set cannot be made."""
+@dataclass(frozen=True)
+class ParitySet:
+    """Windows, and what the trained model makes of them."""
+
+    windows: Windows
+    """(B, T, F)."""
+    outputs: Windows
+    """(B, K, F)."""
+    scores: npt.NDArray[np.float64]
+    """(B,)."""
+    threshold: float
+    """What decides over them."""
+    labels: npt.NDArray[np.bool_] | None = None
+    """(B,): which are anomalous, where somebody knows."""
+
+
+def parity_sets(
+    reference: Reference, normal: Windows, seed: int, labelled: LabelledWindows | None = None
+) -> dict[str, ParitySet]:
+    """The sets by name, from held-out `normal` windows (B, T, F) and `labelled` ones. Raises `ExportError` if one cannot be made."""
     rng = np.random.default_rng(seed)
     repeats = -(-FEWEST_DISTURBED // len(normal))
     disturbed = _disturb(np.tile(normal, (repeats, 1, 1)), rng)
-    return {"normal": normal, "disturbed": disturbed, "near_threshold": _near_threshold(reference, normal, rng)}
+    sets = {
+        "normal": _parity_set(reference, normal),
+        "disturbed": _parity_set(reference, disturbed),
+        "near_threshold": _parity_set(reference, _near_threshold(reference, normal, rng)),
+    }
+    if labelled is not None:
+        sets["labelled"] = _parity_set(reference, labelled.windows, labelled.labels)
+    return sets
+
+
+def representative_windows(normal: Windows, seed: int) -> Windows:
+    """Windows (B, T, F) whose values a quantized model must have room for: held-out normal ones, and others disturbed.
+
+    They are not those of `parity_sets`.
+    """
+    disturbed = _disturb(normal, np.random.default_rng((seed, 1)))
+    return np.concatenate([normal, disturbed])
+
+
+def _parity_set(reference: Reference, windows: Windows, labels: npt.NDArray[np.bool_] | None = None) -> ParitySet:
+    outputs = reference.reconstruct(windows)
+    return ParitySet(windows, outputs, reference.score(outputs, windows), reference.manifest.threshold.value, labels)
 
 
 def _disturb(windows: Windows, rng: np.random.Generator) -> Windows:
@@ -121,22 +146,57 @@ def _move_to_threshold(
     return windows[np.abs(reference.scores(windows) / threshold - 1) <= NEAR]
 
 
-def check_parity(reference: Reference, detector: Detector, windows: Mapping[str, Windows]) -> dict[str, ParityCheck]:
-    """Compare the sealed file, loaded as `detector`, with the trained model on each set of windows (B, T, F)."""
-    return {name: _compare(reference, detector, each) for name, each in windows.items()}
+def check_parity(detector: Detector, sets: Mapping[str, ParitySet]) -> dict[str, ParityCheck]:
+    """Compare the sealed file, loaded as `detector`, with the trained model on each set; its decisions are by its own threshold."""
+    scores = {name: detector.score_windows(each.windows)[0] for name, each in sets.items()}
+    checks = {name: _compare(detector, each, scores[name]) for name, each in sets.items()}
+    joined = np.concatenate([sets["normal"].scores, sets["disturbed"].scores])
+    is_disturbed = np.arange(len(joined)) >= len(sets["normal"].scores)
+    got = np.concatenate([scores["normal"], scores["disturbed"]])
+    checks["disturbed"] = replace(checks["disturbed"], average_precision=_change(is_disturbed, got, joined))
+    for name, each in sets.items():
+        if each.labels is not None:
+            change = _change(each.labels, scores[name], each.scores)
+            checks[name] = replace(checks[name], average_precision=change)
+    return checks
 
 
-def _compare(reference: Reference, detector: Detector, windows: Windows) -> ParityCheck:
-    expected = reference.reconstruct(windows)
-    difference = np.abs(detector.engine.run(windows) - expected)
-    scores, expected_scores = detector.score_windows(windows)[0], reference.score(expected, windows)
-    threshold = reference.manifest.threshold.value
+def _compare(detector: Detector, expected: ParitySet, scores: npt.NDArray[np.float64]) -> ParityCheck:
+    starts = range(0, len(scores), detector.batch)
+    outputs = np.concatenate([detector.engine.run(expected.windows[i : i + detector.batch]) for i in starts])
+    threshold = detector.manifest.threshold.value
     return ParityCheck(
-        windows=len(windows),
-        reconstruction=float(difference.max()) / max(1.0, float(np.abs(expected).max())),
-        score=float((np.abs(scores - expected_scores) / expected_scores).max()),
-        flipped=int(((scores > threshold) != (expected_scores > threshold)).sum()),
+        windows=len(scores),
+        reconstruction=float(np.abs(outputs - expected.outputs).max())
+        / max(1.0, float(np.abs(expected.outputs).max())),
+        score=float((np.abs(scores - expected.scores) / expected.scores).max()),
+        flipped=int(((scores > threshold) != (expected.scores > expected.threshold)).sum()),
     )
+
+
+def _change(
+    labels: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]
+) -> float | None:
+    """By how much the average precision differs; None without anomalies."""
+    got, before = average_precision(labels, scores), average_precision(labels, expected)
+    return None if got is None or before is None else abs(got - before)
+
+
+def fitting_threshold(reference: Reference, detector: Detector, normal: Windows, seed: int) -> float:
+    """The threshold by which a variant's scores decide most nearly as the trained model's do by its own.
+
+    That is the trained model's times the median ratio of the two scores, on windows near the threshold made for this alone, from held-out
+    `normal` ones (B, T, F). Raises `ExportError` if they cannot be made.
+    """
+    windows = _near_threshold(reference, normal, np.random.default_rng((seed, 2)))
+    ratio = np.median(detector.score_windows(windows)[0] / reference.scores(windows))
+    return reference.manifest.threshold.value * float(ratio)
+
+
+def flips_over_budget(checks: Mapping[str, ParityCheck], budget: Budget) -> bool:
+    """Whether too many decisions flipped, and nothing else is over budget."""
+    generous = replace(budget, flipped=1.0, flipped_near=1.0)
+    return over_budget(checks, generous) is None and over_budget(checks, budget) is not None
 
 
 def over_budget(checks: Mapping[str, ParityCheck], budget: Budget) -> str | None:
@@ -150,4 +210,8 @@ def over_budget(checks: Mapping[str, ParityCheck], budget: Budget) -> str | None
             return f"score off by {check.score:.2%} (allowed {budget.score:.2%}) {where}"
         if not check.flipped <= allowed * check.windows:
             return f"{check.flipped} decisions flipped (allowed {allowed:.1%}) {where}"
+        if check.average_precision is not None and not check.average_precision <= budget.average_precision:
+            return (
+                f"average precision off by {check.average_precision:.2g} (allowed {budget.average_precision:g}) {where}"
+            )
     return None

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import ExtraMissingError, OutputError, RunError
+from export.outcome import answer_text, counted_boards
 from training.report_page import PAGE, Section, Table, read_report, write_report
 
 if TYPE_CHECKING:
-    from export.seal import ExportResult, VariantOutcome
+    from export.outcome import VariantOutcome
+    from export.seal import ExportResult
 
 
 def complete_report(folder: Path, result: ExportResult, say: Callable[[str], None]) -> None:
@@ -26,15 +28,16 @@ def complete_report(folder: Path, result: ExportResult, say: Callable[[str], Non
 
 
 def export_section(result: ExportResult) -> Section:
-    """How far each variant, read back from the sealed file, is from the trained model."""
+    """What each variant costs, and how far it is, read back from the sealed file, from the trained model."""
     size = result.path.stat().st_size / 1000
+    boards = counted_boards(result.outcomes)
     return Section(
         "export",
         "Exported variants",
         (
             f"{result.path.name}, {size:.1f} kB. Each variant was read back from the sealed file and compared with the trained "
-            "model on held-out normal windows, on disturbed ones, and on ones near the threshold. A variant over its budget is "
-            "not in the bundle.",
+            "model on held-out normal windows, on disturbed ones, on ones near the threshold, and on labelled ones where the "
+            "configuration names some. A variant over its budget is not in the bundle.",
         ),
         (),
         (
@@ -42,25 +45,36 @@ def export_section(result: ExportResult) -> Section:
                 (
                     "variant",
                     "kB",
+                    "microseconds",
+                    *(f"k instructions, {board}" for board in boards),
                     "in the bundle",
                     "windows",
                     "largest difference, output",
                     "score",
                     "decisions flipped",
+                    "average precision",
                 ),
-                tuple(row for outcome in result.outcomes for row in _rows(outcome)),
-                "Differences are relative; a flipped decision is a window on the other side of the threshold.",
+                tuple(row for outcome in result.outcomes for row in _rows(outcome, boards)),
+                "Differences are relative; a flipped decision is a window on the other side of the threshold; microseconds a window "
+                "are those of the machine that exported, one window at a time.",
             ),
         ),
     )
 
 
-def _rows(outcome: VariantOutcome) -> Iterator[tuple[str, ...]]:
-    answer = "yes" if outcome.refused is None else f"no: {outcome.refused}"
-    first = (outcome.name, f"{outcome.size / 1000:.1f}", answer)
+def _rows(outcome: VariantOutcome, boards: list[str]) -> Iterator[tuple[str, ...]]:
+    counted = outcome.instructions or {}
+    first = (
+        outcome.name,
+        f"{outcome.size / 1000:.1f}",
+        "" if outcome.microseconds is None else f"{outcome.microseconds:.0f}",
+        *(f"{counted[board]:.0f}" if board in counted else "" for board in boards),
+        answer_text(outcome),
+    )
     if not outcome.parity:
-        yield (*first, "", "", "", "")
+        yield (*first, "", "", "", "", "")
     for windows, check in outcome.parity.items():
         which = f"{check.windows} {windows.replace('_', ' ')}"
-        yield (*first, which, f"{check.reconstruction:.1e}", f"{check.score:.1e}", str(check.flipped))
-        first = ("", "", "")
+        change = "" if check.average_precision is None else f"{check.average_precision:.1e}"
+        yield (*first, which, f"{check.reconstruction:.1e}", f"{check.score:.1e}", str(check.flipped), change)
+        first = ("",) * len(first)

@@ -7,46 +7,23 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.commands.verify import verify
-from edge_runtime.engines import is_installed
 from edge_runtime.errors import ExportError, OutputError
 from edge_runtime.files import write_whole
 from edge_runtime.golden import GoldenReadings, write_golden
-from edge_runtime.manifest import ParityCheck, Variant
-from edge_runtime.opening import load
-from export.parity import Reference, Windows, check_parity, over_budget, parity_windows
+from export.outcome import VariantOutcome
+from export.proof import UNPROVEN, Trials, read_source
 from export.report import complete_report
-from export.variants import RECIPES, Recipe
-from training.calibrate import reconstruct
+from export.variants import choose_recipes
 from training.run_directory import Run, read_run
 
 Say = Callable[[str], None]
-
-UNPROVEN = "tflite"
-"""tflite-runtime runs LiteRT's files, but needs numpy below 2, which TensorFlow does not: `anomalite verify` on the device proves it."""
-
-
-@dataclass(frozen=True)
-class VariantOutcome:
-    """What became of one variant."""
-
-    name: str
-    engines: tuple[str, ...]
-    """The engines it was proven with."""
-    size: int
-    """Bytes; 0 if it does not convert."""
-    parity: dict[str, ParityCheck]
-    """By set of windows; the worst of the engines."""
-    refused: str | None
-    """Why it is not in the bundle; None if it is."""
 
 
 @dataclass(frozen=True)
@@ -67,98 +44,45 @@ def export_run(
     """Export a run, or the run directory of that name, to one verified file.
 
     `out` defaults to `NAME.anomalite` in the current folder; an existing file is replaced once the new one is proven. `say` is
-    told what is going on. `variants` names those to make (None: all). Raises `RunError`, `ExportError` if no variant passes or
+    told what is going on. `variants` names those to make (None: the default ones). Raises `RunError`, `ExportError` if no variant passes or
     there is none of that name, `OutputError`.
     """
-    recipes = _recipes(variants)
     run = run if isinstance(run, Run) else read_run(run)
+    recipes = choose_recipes(variants, run.model.family.startswith("lstm"))
     manifest = run.manifest
     target = Path(out) if out is not None else Path(f"{manifest.name}.anomalite")
     if not (target.parent.is_dir() and os.access(target.parent, os.W_OK)):
         raise OutputError(f"{target}: cannot be written: {target.parent} is no folder that can be written to")
     say("loading the trained model")
-    model = run.load_model()
-    twin = run.load_twin(model)
-    reference = Reference(manifest, partial(reconstruct, model))
-    windows = parity_windows(reference, run.calibration_windows, manifest.provenance.seed)
-
+    source = read_source(run)
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.anomalite"
-        passed: list[tuple[Variant, bytes]] = []
-        outcomes = []
+        trials = Trials(run, source, trial)
+        proven = []
         for recipe in recipes:
             say(f"converting and proving {recipe.name}")
-            outcome, data = _prove(recipe, model, twin, reference, windows, trial)
-            outcomes.append(outcome)
-            if data is not None:
-                passed.append((_variant(recipe, outcome.parity), data))
+            proven.append(trials.prove(recipe))
+        outcomes = tuple(each.outcome for each in proven)
+        passed = [each for each in proven if each.outcome.refused is None]
         if not passed:
             reasons = "; ".join(f"{outcome.name}: {outcome.refused}" for outcome in outcomes)
             raise ExportError(f"{run.path}: no variant passed parity: {reasons}")
         say("sealing")
-        models = {variant.name: data for variant, data in passed}
-        whole = replace(manifest, variants=tuple(variant for variant, _ in passed))
+        models = {each.variant.name: each.data for each in passed}
+        whole = replace(manifest, variants=tuple(each.variant for each in passed))
         values, times = golden_readings(run)
-        golden = _expect(seal(trial, whole, models, None), values, times)
+        unproven = seal(trial, whole, models, None)
+        scores = {each.variant.name: each.answer(unproven, values, times) for each in passed}
+        status_codes = next(iter(scores.values())).status_codes
+        golden = GoldenReadings(values, times, status_codes, {name: each.scores for name, each in scores.items()})
         bundle = seal(trial, whole, models, write_golden(golden))
         failed = [result for result in verify(bundle)[0] if not result.passed and result.engine != UNPROVEN]
         if failed:
             raise ExportError(f"{target}: {failed[0].variant} on {failed[0].engine} does not repeat its golden scores")
         write_whole(target, trial.read_bytes())
-    result = ExportResult(target, Bundle.read(target), tuple(outcomes))
+    result = ExportResult(target, Bundle.read(target), outcomes)
     complete_report(run.path, result, say)
     return result
-
-
-def _recipes(variants: Sequence[str] | None) -> tuple[Recipe, ...]:
-    known = [recipe.name for recipe in RECIPES]
-    for name in variants or ():
-        if name not in known:
-            raise ExportError(f"expected variants among {', '.join(known)}, got {name!r}")
-    return tuple(recipe for recipe in RECIPES if variants is None or recipe.name in variants)
-
-
-def _prove(
-    recipe: Recipe, model: Any, twin: Any, reference: Reference, windows: dict[str, Windows], trial: Path
-) -> tuple[VariantOutcome, bytes | None]:
-    """Convert one variant and compare it, sealed and read back, with the trained model; its bytes if it passed."""
-    engines = _proving_engines(recipe.engines)
-    if not engines:
-        return VariantOutcome(
-            recipe.name, (), 0, {}, f"not proven: {' or '.join(recipe.engines)} is not installed"
-        ), None
-    manifest = reference.manifest
-    try:
-        data = recipe.convert(model, twin, manifest.window_shape)
-    except ExportError as fault:
-        return VariantOutcome(recipe.name, engines, 0, {}, str(fault)), None
-    seal(trial, replace(manifest, variants=(_variant(recipe, {}),)), {recipe.name: data}, None)
-    checks = []
-    for engine in engines:
-        detector = load(trial, engine=engine)
-        checks.append(check_parity(reference, detector, windows))
-        detector.close()
-    parity = {name: _worst([check[name] for check in checks]) for name in windows}
-    refused = over_budget(parity, recipe.budget)
-    return VariantOutcome(recipe.name, engines, len(data), parity, refused), data if refused is None else None
-
-
-def _proving_engines(engines: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that can be asked here."""
-    return tuple(engine for engine in engines if engine != UNPROVEN and is_installed(engine))
-
-
-def _worst(checks: list[ParityCheck]) -> ParityCheck:
-    return ParityCheck(
-        checks[0].windows,
-        max(check.reconstruction for check in checks),
-        max(check.score for check in checks),
-        max(check.flipped for check in checks),
-    )
-
-
-def _variant(recipe: Recipe, parity: dict[str, ParityCheck]) -> Variant:
-    return Variant(recipe.name, recipe.file, recipe.engines, "", 0, recipe.tolerance, parity)
 
 
 def golden_readings(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
@@ -193,15 +117,3 @@ def _held(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     rows = np.where(np.isnan(values), -1, np.arange(len(values))[:, None])
     first = (rows >= 0).argmax(axis=0)
     return np.asarray(np.take_along_axis(values, np.maximum(np.maximum.accumulate(rows, axis=0), first), axis=0))
-
-
-def _expect(bundle: Bundle, values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> GoldenReadings:
-    """What each variant of the bundle answers to the readings, on the first engine that runs it here."""
-    scores: dict[str, npt.NDArray[np.float64]] = {}
-    for variant in bundle.manifest.variants:
-        engine = _proving_engines(variant.engines)[0]
-        detector = load(bundle.source, engine=engine, variant=variant.name)
-        verdicts = detector.score(values, times.view("datetime64[us]"))
-        detector.close()
-        scores[variant.name] = verdicts.scores
-    return GoldenReadings(values, times, verdicts.status_codes, scores)

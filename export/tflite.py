@@ -52,6 +52,11 @@ def operators(model: bytes) -> list[str]:
     return [name for name, _ in _operators(model)]
 
 
+def operator_versions(model: bytes) -> dict[str, int]:
+    """The operators of a TFLite file, each with the newest version of it there, by name."""
+    return dict(sorted(_operators(model)))  # the newest comes last
+
+
 def _operators(model: bytes) -> list[tuple[str, int]]:
     """The operators, each with its version."""
     from tensorflow.lite.python import schema_py_generated as schema

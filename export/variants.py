@@ -1,13 +1,17 @@
-"""The variants a run can be exported to: how each is made, what runs it, and how exact it must be."""
+"""The variants a run can be exported to: how each is made, what runs it, where it is meant for, and how exact it must be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
+from edge_runtime.engines import Engine
+from edge_runtime.errors import ExportError
 from export import numpy_weights, onnx, tflite
-from export.parity import FLOAT32, INT8_WEIGHTS, Budget
+from export.source import Source
+
+Arithmetic = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -15,35 +19,62 @@ class Recipe:
     """One variant."""
 
     name: str
-    """`FORMAT-PRECISION`."""
+    """`FORMAT-PRECISION` or `FORMAT-KIND-PRECISION`."""
     file: str
-    """The bundle's member."""
+    """The bundle's member. Recipes of one file make the same bytes."""
     engines: tuple[str, ...]
     """The engines that run it."""
-    convert: Callable[[Any, Any, tuple[int, int]], bytes]
-    """From the Keras 3 model, its tf_keras twin and the window's shape (T, C)."""
-    budget: Budget
-    """How far from the trained model it may be."""
+    convert: Callable[[Source], bytes]
+    """Raises `ExportError` for a model that does not convert."""
+    arithmetic: Arithmetic
+    """Chooses the budget."""
     tolerance: float
     """The relative difference of a golden score accepted on another machine."""
+    boards: tuple[str, ...] = ()
+    """The kinds of CPU on which it is the one to take (docs/decisions/0012-variants.md)."""
+    is_default: bool = True
+    """Whether it is made unless others are asked for."""
+    only_lstm: bool = False
+    """Whether it differs from the others only for a model with LSTM layers."""
+    largest_batch: int | None = None
+    simulate: Callable[[Source], Engine] | None = None
+    """An engine that calculates as the CPUs it is meant for do, where those here do not."""
 
 
 RECIPES = (
     Recipe(
-        "onnx-float32", "model.onnx", ("onnx",),
-        lambda model, twin, shape: onnx.convert(twin, shape), FLOAT32, 1e-3,
+        "onnx-float32", "model.onnx", ("onnx",), lambda source: onnx.convert(source.twin, source.shape), "float32", 1e-3,
+        boards=("x86_64",),
     ),
     Recipe(
-        "tflite-float32", "model.tflite", ("litert", "tflite"),
-        lambda model, twin, shape: tflite.convert(twin, shape), FLOAT32, 1e-3,
+        "tflite-float32", "model.tflite", ("litert", "tflite"), lambda source: tflite.convert(source.twin, source.shape), "float32",
+        1e-3, boards=("armv7l",),
     ),
     Recipe(
         "tflite-int8", "model.int8.tflite", ("litert", "tflite"),
-        lambda model, twin, shape: tflite.convert(twin, shape, int8_weights=True), INT8_WEIGHTS, 2e-2,
+        lambda source: tflite.convert(source.twin, source.shape, int8_weights=True), "int8", 2e-2, is_default=False,
     ),
     Recipe(
-        "numpy-float32", "model.npz", ("numpy",),
-        lambda model, twin, shape: numpy_weights.convert(model, shape), FLOAT32, 1e-3,
+        "numpy-float32", "model.npz", ("numpy",), lambda source: numpy_weights.convert(source.model, source.shape), "float32", 1e-3,
+        boards=("armv6l",),
     ),
 )  # fmt: skip
-"""In the order in which an engine that runs several prefers them."""
+"""In the order in which a CPU takes those that are made for it, and an engine those that it runs."""
+
+ALL = "all"
+
+
+def choose_recipes(names: Sequence[str] | None, has_lstm: bool) -> tuple[Recipe, ...]:
+    """The recipes of those names, in the order of `RECIPES`; None: the default ones; `ALL` stands for all that the model has.
+
+    `has_lstm`: whether the model has LSTM layers. Raises `ExportError` for a name that is none, or none of this model.
+    """
+    fitting = [recipe for recipe in RECIPES if has_lstm or not recipe.only_lstm]
+    if names is None:
+        return tuple(recipe for recipe in fitting if recipe.is_default)
+    known = [recipe.name for recipe in fitting]
+    for name in names:
+        if name != ALL and name not in known:
+            reason = " (without LSTM layers there is nothing to unroll)" if name in [r.name for r in RECIPES] else ""
+            raise ExportError(f"expected variants among {', '.join(known)} or {ALL}, got {name!r}{reason}")
+    return tuple(recipe for recipe in fitting if recipe.name in names or ALL in names)

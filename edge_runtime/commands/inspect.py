@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
+from edge_runtime.cpu import KINDS
 from edge_runtime.manifest import Channel, Cleaning, Grid, Manifest, Operating, Variant, Waveform
 from edge_runtime.schema import encode
 from edge_runtime.threshold_text import false_alarms_text, threshold_text
@@ -109,10 +110,17 @@ def _waveform(waveform: Waveform) -> str:
 
 
 def _variant(variant: Variant) -> list[str]:
-    lines = [f"  {variant.name}: {variant.size / 1000:.1f} kB, runs on {' or '.join(variant.engines)}"]
+    lines = [f"  {variant.name}: {variant.size / 1000:.1f} kB ({variant.file}), runs on {' or '.join(variant.engines)}"]
+    if variant.boards:
+        lines.append(f"    made for {', '.join(KINDS.get(board, board) for board in variant.boards)}")
+    if variant.requires.cpus:
+        lines.append(f"    requires {' or '.join(KINDS.get(cpu, cpu) for cpu in variant.requires.cpus)}")
+    if variant.threshold is not None:
+        lines.append(f"    its own threshold: {variant.threshold:.4g}")
     for windows, check in variant.parity.items():
         lines.append(
             f"    {windows.replace('_', ' ')}: {check.windows} windows, reconstruction within {check.reconstruction:.2g}, "
             f"score within {100 * check.score:.2g} %, {check.flipped} decisions flipped"
+            + ("" if check.average_precision is None else f", average precision within {check.average_precision:.2g}")
         )
     return lines

@@ -1,0 +1,44 @@
+"""What the variants are made from: the trained model, in the forms that the converters take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import ExportError
+from training.families import Model
+from training.models import copy_model
+
+
+@dataclass
+class Source:
+    """A trained model; what it takes to convert it is made once, when it is first asked for."""
+
+    spec: Model
+    model: Any
+    """In Keras 3."""
+    shape: tuple[int, int]
+    """Of its windows, (T, F)."""
+    representative: npt.NDArray[np.float32]
+    """Windows (B, T, F) that cover what the device will see, for the ranges of quantized values."""
+    import_twin: Callable[[], Any]
+    """Gives the namespace `tf_keras`, which takes seconds."""
+
+    def __post_init__(self) -> None:
+        if self.representative.ndim != 3 or self.representative.shape[1:] != self.shape or not len(self.representative):
+            raise ExportError(
+                f"expected representative windows (B, {self.shape[0]}, {self.shape[1]}) of one or more, "
+                f"got {self.representative.shape}"
+            )
+        if not np.isfinite(self.representative).all():
+            raise ExportError("expected finite representative windows, got others")
+
+    @cached_property
+    def twin(self) -> Any:
+        """The same layers and weights in `tf_keras`, from which TensorFlow makes the fused LSTM kernel."""
+        return copy_model(self.spec, self.model, self.import_twin())
