@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.manifest import (
     FORMAT,
@@ -41,16 +43,22 @@ def _make(path: Path) -> Bundle:
     import keras
     import tf_keras
 
-    from export.variants import RECIPES
+    from export.proof import variant_of
+    from export.source import Source
+    from export.variants import ALL, choose_recipes
     from training.config import LSTMAutoencoder
     from training.models import build
 
     keras.utils.set_random_seed(SEED)
     spec = LSTMAutoencoder(family="lstm_autoencoder", units=UNITS)
-    model, twin = (build(spec, LENGTH, CHANNELS, namespace) for namespace in (keras, tf_keras))
-    twin.set_weights(model.get_weights())
-    models = {recipe.name: recipe.convert(model, twin, (LENGTH, CHANNELS)) for recipe in RECIPES}
-    variants = tuple(Variant(r.name, r.file, r.engines, "", 0, r.tolerance) for r in RECIPES)
+    model = build(spec, LENGTH, CHANNELS, keras)
+    rng = np.random.default_rng(SEED)
+    source = Source(
+        spec, model, (LENGTH, CHANNELS), rng.normal(size=(64, LENGTH, CHANNELS)).astype(np.float32), lambda: tf_keras
+    )
+    recipes = choose_recipes([ALL], has_lstm=True)
+    models = {recipe.name: recipe.convert(source) for recipe in recipes}
+    variants = tuple(variant_of(recipe) for recipe in recipes)
     return seal(path, reference_manifest(model.count_params(), variants), models, None)
 
 

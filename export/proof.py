@@ -106,7 +106,7 @@ class Trials:
         except ExportError as fault:
             return _not_made(recipe, engines, str(fault))
         operators = operator_versions(data) if "litert" in recipe.engines else {}
-        variant = replace(_variant(recipe), requires=Requires(operators))
+        variant = replace(variant_of(recipe), requires=Requires(operators))
         budget: Budget = getattr(self._run.config.export.budgets, recipe.arithmetic)
         variant, refused = self._judge(recipe, variant, data, engines, budget)
         outcome = VariantOutcome(recipe.name, engines, len(data), variant.parity, refused, variant.threshold)
@@ -160,10 +160,11 @@ def _proving_engines(engines: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _not_made(recipe: Recipe, engines: tuple[str, ...], reason: str) -> Proven:
-    return Proven(VariantOutcome(recipe.name, engines, 0, {}, reason), _variant(recipe), b"", None)
+    return Proven(VariantOutcome(recipe.name, engines, 0, {}, reason), variant_of(recipe), b"", None)
 
 
-def _variant(recipe: Recipe) -> Variant:
+def variant_of(recipe: Recipe) -> Variant:
+    """What the manifest says of a variant before it is proven."""
     return Variant(
         recipe.name,
         recipe.file,

@@ -17,11 +17,13 @@ from edge_runtime.engines import Engine, is_installed, open_engine
 from edge_runtime.opening import load
 from edge_runtime.schema import encode
 from export import export_run, onnx, tflite
-from export.variants import RECIPES
+from export.source import Source
+from export.variants import ALL, RECIPES, Recipe, choose_recipes
 from training import train
 from training.config import Model
+from training.export_settings import Int8Budget
 from training.families import LSTMForecaster
-from training.models import FAMILIES, copy_model, estimates
+from training.models import FAMILIES, estimates
 
 SHAPES = [(7, 3), (6, 1), (5, 19)]
 """Of the windows (T, C): an odd length, one channel, many channels."""
@@ -46,11 +48,12 @@ class Exported(NamedTuple):
     windows: npt.NDArray[np.float32]
     expected: npt.NDArray[np.float32]
     files: dict[str, bytes]
+    recipes: tuple[Recipe, ...]
 
     def engines(self) -> Iterator[tuple[str, float, Engine]]:
         """Each variant on each engine, with the largest relative difference it may have."""
-        for recipe in RECIPES:
-            exact = 1e-4 if "float32" in recipe.name else recipe.budget.reconstruction
+        for recipe in self.recipes:
+            exact = 1e-4 if recipe.arithmetic != "int8" else Int8Budget().reconstruction
             for engine in set(recipe.engines) & set(ENGINES):
                 opened = open_engine(engine, self.files[recipe.name], self.shape, self.expected.shape[1:])
                 yield f"{recipe.name} on {engine}", exact, opened
@@ -65,11 +68,12 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     name, shape = request.param
     spec = SPECS[name]
     model = untrained(spec, shape, keras)
-    twin = copy_model(spec, model, tf_keras)
     rng = np.random.default_rng(1)
     windows = (rng.normal(size=(20, *shape)) * rng.choice([0.2, 1.0, 5.0], (20, 1, 1))).astype(np.float32)
-    files = {recipe.name: recipe.convert(model, twin, shape) for recipe in RECIPES}
-    return Exported(spec, shape, twin, windows, np.asarray(model.predict_on_batch(windows)), files)
+    source = Source(spec, model, shape, windows, lambda: tf_keras)
+    recipes = choose_recipes([ALL], spec.family.startswith("lstm"))
+    files = {recipe.name: recipe.convert(source) for recipe in recipes}
+    return Exported(spec, shape, source.twin, windows, np.asarray(model.predict_on_batch(windows)), files, recipes)
 
 
 def test_every_family_and_every_variant_is_under_this_contract() -> None:
@@ -169,9 +173,8 @@ def test_a_family_goes_all_the_way(name: str, tmp_path: Path) -> None:
 
     run = train(tmp_path / "machine.toml", tmp_path / "run")
     result = export_run(run, tmp_path / "machine.anomalite")
-    assert {outcome.name: outcome.refused for outcome in result.outcomes if "float32" in outcome.name} == {
-        recipe.name: None for recipe in RECIPES if "float32" in recipe.name
-    }
+    recipes = choose_recipes(None, run.model.family.startswith("lstm"))
+    assert {outcome.name: outcome.refused for outcome in result.outcomes} == {recipe.name: None for recipe in recipes}
     assert all(each.passed for each in verify(result.bundle)[0] if each.engine in ENGINES)
     assert result.bundle.manifest.estimates == estimates(SPECS[name])
     for engine in ENGINES:

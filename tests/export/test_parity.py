@@ -16,9 +16,10 @@ from edge_runtime.errors import ExportError
 from edge_runtime.manifest import Channel, ParityCheck, Score, Variant, Window
 from edge_runtime.opening import load
 from export import numpy_weights
-from export.parity import FLOAT32, NEAR, Reference, Windows, check_parity, over_budget, parity_windows
+from export.parity import NEAR, ParitySet, Reference, check_parity, over_budget, parity_sets
 from training import Run, read_run
 from training.calibrate import reconstruct
+from training.export_settings import Float32Budget
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,9 @@ def reference(run: Run) -> Reference:
 
 
 @pytest.fixture(scope="module")
-def windows(reference: Reference, run: Run) -> dict[str, Windows]:
-    """The windows parity is measured on."""
-    return parity_windows(reference, run.calibration_windows, seed=1)
+def sets(reference: Reference, run: Run) -> dict[str, ParitySet]:
+    """What parity is measured on."""
+    return parity_sets(reference, run.calibration_windows, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +46,10 @@ def weights(run: Run) -> bytes:
     return numpy_weights.convert(run.load_model(), run.manifest.window_shape)
 
 
-def _check(
-    run: Run, model: bytes, reference: Reference, windows: dict[str, Windows], path: Path
-) -> dict[str, ParityCheck]:
+def _check(run: Run, model: bytes, sets: dict[str, ParitySet], path: Path) -> dict[str, ParityCheck]:
     variant = Variant("numpy-float32", "model.npz", ("numpy",), "", 0, 1e-3)
     seal(path, replace(run.manifest, variants=(variant,)), {variant.name: model}, None)
-    return check_parity(reference, load(path), windows)
+    return check_parity(load(path), sets)
 
 
 def _altered(model: bytes, change: str) -> bytes:
@@ -67,9 +66,9 @@ def _altered(model: bytes, change: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_at_least_a_thousand_windows_lie_near_the_threshold(reference: Reference, windows: dict[str, Windows]) -> None:
+def test_at_least_a_thousand_windows_lie_near_the_threshold(reference: Reference, sets: dict[str, ParitySet]) -> None:
     """By the trained model's own score, on both sides."""
-    ratio = reference.scores(windows["near_threshold"]) / reference.manifest.threshold.value
+    ratio = sets["near_threshold"].scores / reference.manifest.threshold.value
     assert len(ratio) >= 1000
     assert np.abs(ratio - 1).max() <= NEAR
     assert min((ratio < 0.95).mean(), (ratio > 1.05).mean()) > 0.2
@@ -79,25 +78,23 @@ def test_held_out_windows_without_a_way_to_the_threshold_are_an_error(run: Run, 
     """A threshold out of reach cannot be proven."""
     far = replace(run.manifest, threshold=replace(run.manifest.threshold, value=1e9))
     with pytest.raises(ExportError, match="expected at least 1000 windows within 20% of the threshold"):
-        parity_windows(Reference(far, reference.reconstruct), run.calibration_windows, seed=1)
+        parity_sets(Reference(far, reference.reconstruct), run.calibration_windows, seed=1)
 
 
-def test_the_trained_weights_pass(
-    run: Run, weights: bytes, reference: Reference, windows: dict[str, Windows], tmp_path: Path
-) -> None:
+def test_the_trained_weights_pass(run: Run, weights: bytes, sets: dict[str, ParitySet], tmp_path: Path) -> None:
     """Within float32 rounding, no decision flipped far from the threshold."""
-    checks = _check(run, weights, reference, windows, tmp_path / "trial.anomalite")
-    assert over_budget(checks, FLOAT32) is None
+    checks = _check(run, weights, sets, tmp_path / "trial.anomalite")
+    assert over_budget(checks, Float32Budget()) is None
     assert max(check.score for check in checks.values()) < 1e-4
 
 
 @pytest.mark.parametrize("change", ["zeroed", "shuffled"])
 def test_other_weights_are_refused(
-    change: str, run: Run, weights: bytes, reference: Reference, windows: dict[str, Windows], tmp_path: Path
+    change: str, run: Run, weights: bytes, sets: dict[str, ParitySet], tmp_path: Path
 ) -> None:
     """Zeroed, and shuffled in the last layer only."""
-    checks = _check(run, _altered(weights, change), reference, windows, tmp_path / "trial.anomalite")
-    refused = over_budget(checks, FLOAT32)
+    checks = _check(run, _altered(weights, change), sets, tmp_path / "trial.anomalite")
+    refused = over_budget(checks, Float32Budget())
     assert refused is not None
     assert "normal windows" in refused
 
@@ -110,11 +107,12 @@ def test_other_weights_are_refused(
         (ParityCheck(100, float("nan"), 0.0, 0), "reconstruction off by nan"),
         (ParityCheck(100, 0.0, 0.1, 0), "score off by 10.00%"),
         (ParityCheck(100, 0.0, 0.0, 1), "1 decisions flipped"),
+        (ParityCheck(100, 0.0, 0.0, 0, 0.01), "average precision off by 0.01 (allowed 0.001)"),
     ],
 )
 def test_each_limit_of_the_budget_counts(check: ParityCheck, says: str | None) -> None:
     """And a NaN is over every limit."""
-    refused = over_budget({"normal": check}, FLOAT32)
+    refused = over_budget({"normal": check}, Float32Budget())
     assert refused is None if says is None else says in str(refused)
 
 
@@ -130,6 +128,6 @@ def test_enough_windows_come_near_the_threshold_whatever_the_number_of_channels(
         run.manifest, channels=names, scaling=scaling, threshold=threshold, window=Window(32), score=Score()
     )
     reference = Reference(manifest, np.zeros_like)
-    near = parity_windows(reference, normal, seed=1)["near_threshold"]
+    near = parity_sets(reference, normal, seed=1)["near_threshold"].windows
     assert len(near) >= 1000
     assert np.abs(reference.scores(near) / threshold.value - 1).max() <= NEAR

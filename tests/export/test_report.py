@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from demo_run import Demo
 
-import export.seal
+import export.variants
+from edge_runtime.manifest import Variant
 from export import export_run
+from export.outcome import VariantOutcome
 from export.report import complete_report
-from export.seal import ExportResult, VariantOutcome
+from export.seal import ExportResult
 from export.variants import RECIPES
 from training import read_run
 from training.report_page import PAGE, read_report
@@ -22,7 +24,9 @@ from training.report_page import PAGE, read_report
 def exported(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, ExportResult]:
     """A copy of the demo's run, exported again with the variant that converts in no time."""
     run = shutil.copytree(demo.run_directory, tmp_path / "run")
-    monkeypatch.setattr(export.seal, "RECIPES", tuple(recipe for recipe in RECIPES if recipe.name == "numpy-float32"))
+    monkeypatch.setattr(
+        export.variants, "RECIPES", tuple(recipe for recipe in RECIPES if recipe.name == "numpy-float32")
+    )
     return run, export_run(run, tmp_path / "again.anomalite")
 
 
@@ -38,12 +42,14 @@ def test_the_parity_table_is_in_the_report(demo: Demo) -> None:
     ):
         assert row[0] in (name, "")
         assert row[1] in (f"{size / 1000:.1f}", "")
-        assert row[3] == f"{check.windows} {windows.replace('_', ' ')}"
-        assert row[4:] == (f"{check.reconstruction:.1e}", f"{check.score:.1e}", str(check.flipped))
+        assert row[4] == f"{check.windows} {windows.replace('_', ' ')}"
+        change = "" if check.average_precision is None else f"{check.average_precision:.1e}"
+        assert row[5:] == (f"{check.reconstruction:.1e}", f"{check.score:.1e}", str(check.flipped), change)
+        assert row[2] == "" or float(row[2]) > 0
     assert "Not exported yet" not in (demo.run_directory / PAGE).read_text()
 
 
-def read_variants(demo: Demo) -> tuple[export.seal.Variant, ...]:
+def read_variants(demo: Demo) -> tuple[Variant, ...]:
     from edge_runtime.bundle import Bundle
 
     return Bundle.read(demo.bundle).manifest.variants
@@ -83,4 +89,4 @@ def test_what_was_refused_is_in_the_report_with_its_reason(exported: tuple[Path,
     run, result = exported
     refused = VariantOutcome("onnx-float32", ("onnx",), 0, {}, "onnx: unexpected operator <Loop>")
     complete_report(run, ExportResult(result.path, result.bundle, (*result.outcomes, refused)), lambda line: None)
-    assert "no: onnx: unexpected operator &lt;Loop&gt;" in (run / PAGE).read_text()
+    assert "NO: onnx: unexpected operator &lt;Loop&gt;" in (run / PAGE).read_text()

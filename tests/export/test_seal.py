@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from demo_run import REPOSITORY, Demo
 
-import export.seal
+import export.proof
+import export.variants
 from edge_runtime.bundle import Bundle, seal
 from edge_runtime.cli import main
 from edge_runtime.commands.verify import verify
@@ -24,6 +25,7 @@ from edge_runtime.manifest import Grid, Operating, Sensors
 from edge_runtime.opening import load
 from edge_runtime.readings import STATUSES
 from export import export_run
+from export.source import Source
 from export.variants import RECIPES, Recipe
 from training import read_run, train
 
@@ -41,14 +43,14 @@ def demo(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Demo:
 @pytest.fixture
 def only_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Export the variant that converts in no time."""
-    monkeypatch.setattr(export.seal, "RECIPES", (NUMPY,))
+    monkeypatch.setattr(export.variants, "RECIPES", (NUMPY,))
 
 
 def _broken(name: str) -> Recipe:
     """A recipe whose model has lost its weights."""
 
-    def convert(model: object, twin: object, shape: tuple[int, int]) -> bytes:
-        with np.load(io.BytesIO(NUMPY.convert(model, twin, shape))) as archive:
+    def convert(source: Source) -> bytes:
+        with np.load(io.BytesIO(NUMPY.convert(source))) as archive:
             members = {key: array if key == "layers" else np.zeros_like(array) for key, array in archive.items()}
         buffer = io.BytesIO()
         np.savez(buffer, **members)
@@ -108,7 +110,7 @@ def test_a_variant_that_fails_parity_is_left_out_and_says_why(
     demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others are sealed."""
-    monkeypatch.setattr(export.seal, "RECIPES", (_broken("numpy-zeroed"), NUMPY))
+    monkeypatch.setattr(export.variants, "RECIPES", (_broken("numpy-zeroed"), NUMPY))
     result = export_run(demo.run_directory, tmp_path / "out.anomalite")
     broken, good = result.outcomes
     assert "reconstruction off by" in str(broken.refused)
@@ -120,7 +122,7 @@ def test_no_variant_left_is_an_error_and_the_old_bundle_stays(
     demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With every reason; nothing is written."""
-    monkeypatch.setattr(export.seal, "RECIPES", (_broken("numpy-zeroed"),))
+    monkeypatch.setattr(export.variants, "RECIPES", (_broken("numpy-zeroed"),))
     target = tmp_path / "old.anomalite"
     target.write_bytes(b"the old one")
     with pytest.raises(ExportError, match="no variant passed parity: numpy-zeroed: reconstruction off by"):
@@ -140,7 +142,7 @@ def test_an_interrupted_export_leaves_the_old_bundle(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export.seal, "_prove", interrupt)
+    monkeypatch.setattr(export.proof.Trials, "prove", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export_run(demo.run_directory, target)
     assert target.read_bytes() == b"the old one"
@@ -160,8 +162,8 @@ def test_an_engine_that_is_not_installed_leaves_its_variant_out(
 ) -> None:
     """What cannot be proven is not shipped, and the table says so."""
     onnx = next(recipe for recipe in RECIPES if recipe.name == "onnx-float32")
-    monkeypatch.setattr(export.seal, "RECIPES", (onnx, NUMPY))
-    monkeypatch.setattr(export.seal, "is_installed", lambda engine: engine == "numpy")
+    monkeypatch.setattr(export.variants, "RECIPES", (onnx, NUMPY))
+    monkeypatch.setattr(export.proof, "is_installed", lambda engine: engine == "numpy")
     result = export_run(demo.run_directory, tmp_path / "out.anomalite")
     assert result.outcomes[0].refused == "not proven: onnx is not installed"
     assert [variant.name for variant in result.bundle.manifest.variants] == ["numpy-float32"]
@@ -195,7 +197,7 @@ def test_the_dense_family_goes_the_same_way(tmp_path: Path) -> None:
     run = train(config, tmp_path / "run")
     result = export_run(run, tmp_path / "dense.anomalite")
     assert [(outcome.name, outcome.refused) for outcome in result.outcomes] == [
-        (recipe.name, None) for recipe in RECIPES
+        (recipe.name, None) for recipe in RECIPES if recipe.is_default and not recipe.only_lstm
     ]
     detector = load(result.path, engine="litert")
     values = run.stream_values
@@ -219,8 +221,10 @@ def test_the_command_prints_the_parity_table(demo: Demo, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["bundle"] == str(target)
-    assert [variant["refused"] for variant in answer["variants"]] == [None] * len(RECIPES)
-    assert "converting and proving tflite-int8" in done.stderr
+    assert [variant["refused"] for variant in answer["variants"]] == [None] * sum(
+        recipe.is_default for recipe in RECIPES
+    )
+    assert "converting and proving tflite-float32" in done.stderr
     assert target.exists()
 
 
