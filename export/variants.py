@@ -31,7 +31,9 @@ class Recipe:
     tolerance: float
     """The relative difference of a golden score accepted on another machine."""
     boards: tuple[str, ...] = ()
-    """The kinds of CPU on which it is the one to take (docs/decisions/0012-variants.md)."""
+    """The kinds of CPU on which it is the one to take for a model with LSTM layers (docs/decisions/0012-variants.md)."""
+    boards_without_lstm: tuple[str, ...] = ()
+    """The same for other models."""
     is_default: bool = True
     """Whether it is made unless others are asked for."""
     only_lstm: bool = False

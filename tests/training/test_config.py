@@ -51,12 +51,13 @@ def test_times_without_offset_are_utc(workshop):
     assert load_config(changed).data.start == datetime(2024, 1, 1, 0, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("name", ["train.toml", "dense.toml"])
+@pytest.mark.parametrize("name", ["train.toml", "dense.toml", "conv.toml", "forecaster.toml", "linear.toml"])
 def test_examples_decode(name):
     """The example's configurations are valid and name the columns of its readings."""
     config = load_config(EXAMPLES / name)
     header = (EXAMPLES / config.data.files[0]).read_text().splitlines()[0].split(",")
-    assert [config.data.time_column, *(channel.name for channel in config.channels)] == header
+    named = header[1:] if config.channels is None else [channel.name for channel in config.channels]
+    assert [config.data.time_column, *named] == header
 
 
 MODEL = 'family = "dense_autoencoder"\nhidden = [6]\nlatent = 3'
