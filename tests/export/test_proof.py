@@ -72,12 +72,12 @@ class Exaggerating:
 
 
 def test_scores_that_are_all_higher_get_a_higher_threshold(run: Run, source: Source, tmp_path: Path) -> None:
-    """By the bundle's own one in fourteen decisions near it would flip; by the variant's hardly one does."""
-    recipe = replace(NUMPY, arithmetic="int8", simulate=lambda source: Exaggerating(source.model, 1.03))
+    """By the bundle's own one in thirty decisions near it would flip; by the variant's hardly one does."""
+    recipe = replace(NUMPY, arithmetic="int8", simulate=lambda source: Exaggerating(source.model, 1.012))
     proven = prove(run, source, recipe, tmp_path)
     assert proven.outcome.refused is None
     assert proven.variant.threshold == proven.outcome.threshold
-    assert proven.outcome.threshold == pytest.approx(1.03 * run.manifest.threshold.value, rel=1e-3)
+    assert proven.outcome.threshold == pytest.approx(1.012 * run.manifest.threshold.value, rel=1e-3)
     assert proven.outcome.parity["near_threshold"].flipped <= 2
 
 
@@ -92,7 +92,7 @@ def test_no_threshold_mends_more_than_flipped_decisions(run: Run, source: Source
 def test_a_threshold_that_adapts_is_left_to_itself(run: Run, source: Source, tmp_path: Path) -> None:
     """It follows the scores on the device; none is calibrated for the variant."""
     moving = MovingQuantileThreshold("moving_quantile", 99.0, 1.5, 0.01, 3, 2.0, run.manifest.threshold.value)
-    recipe = replace(NUMPY, arithmetic="int8", simulate=lambda source: Exaggerating(source.model, 1.03))
+    recipe = replace(NUMPY, arithmetic="int8", simulate=lambda source: Exaggerating(source.model, 1.012))
     adapting = replace(run, manifest=replace(run.manifest, threshold=moving))
     proven = prove(adapting, source, recipe, tmp_path)
     assert proven.outcome.threshold is None
