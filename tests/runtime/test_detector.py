@@ -10,6 +10,7 @@ from typing import Any
 import handmade
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,7 +186,7 @@ def test_reset_forgets_what_a_threshold_learned_and_a_gap_does_not(kind: str) ->
     assert detector.update(Reading(late, values[0])).threshold == 1.0
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     shape=st.sampled_from(handmade.SHAPES),
     kind=st.sampled_from(["mae", "mse"]),

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import moment
@@ -74,7 +75,7 @@ EXPECTED: dict[str, Callable[[list[float], str], float]] = {
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     signal=st.lists(st.integers(-1000, 1000).map(lambda number: number / 8), min_size=8, max_size=21),
     window=st.sampled_from(["hann", "rectangular"]),
