@@ -1,5 +1,5 @@
 /* A plugin of QEMU's user-mode emulation: counts the instructions the program executed and prints the total when it ends.
- * Needs no header of QEMU; `count` builds it. One counter for all threads: exact for a program with one. */
+ * Needs no header of QEMU; `pi-count` builds it. One counter for all threads: exact for a program with one. */
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>

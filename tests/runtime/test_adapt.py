@@ -45,6 +45,7 @@ def test_every_threshold_is_here() -> None:
         assert levels_of(threshold, np.array([1.0, np.nan, 5.0])).tolist() == [2.0, 2.0, 2.0]
 
 
+@pytest.mark.heavy
 def test_a_fixed_threshold_does_not_even_import_this_module(tmp_path: Path) -> None:
     """It costs a device nothing that others adapt."""
     code = "import sys; from edge_runtime import load; load(sys.argv[1]); print('edge_runtime.adapt' in sys.modules)"
@@ -73,6 +74,7 @@ def test_levels_are_those_of_plain_loops(kind: str, seed: int, size: float, limi
     np.testing.assert_allclose(levels_of(fitted, scores), expected, rtol=1e-4)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", MOVING)
 def test_these_streams_move_the_threshold(kind: str) -> None:
     """Both ways, so that the comparison above is not one of constants."""

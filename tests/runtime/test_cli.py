@@ -466,6 +466,7 @@ def test_a_reader_that_has_seen_enough(data: Path) -> None:
         assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.heavy
 def test_standard_output_that_is_closed() -> None:
     """Nobody reads it: the work is done, the status tells."""
     done = subprocess.run(
@@ -478,6 +479,7 @@ def test_standard_output_that_is_closed() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.heavy
 def test_a_terminal_without_the_signs(tmp_path: Path) -> None:
     """Units such as °C and names of files in any bytes are written as far as the terminal can."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -617,6 +619,7 @@ def test_verify_with_nothing_to_verify(main: Main, tmp_path: Path) -> None:
     assert_refused(main("score", bundle, "x.csv"), "got numpy-float32 (for tensorrt)")
 
 
+@pytest.mark.heavy
 def test_the_command_is_main_in_a_process(main: Main, tmp_path: Path, data: Path) -> None:
     """The same answers, messages and statuses."""
     altered = tmp_path / "altered.anomalite"
@@ -732,6 +735,7 @@ def test_fail_on_anomaly_with_nothing_scored_is_no_success(main: Main, tmp_path:
     assert "expected readings that can be scored, got none" in done.stderr
 
 
+@pytest.mark.heavy
 def test_evaluate_runs_where_the_workstation_s_packages_are_not_installed(small: Path, tmp_path: Path) -> None:
     """Judging a bundle needs numpy and an engine: it can be done on the device."""
     values, times = handmade.stream(20, 2)

@@ -10,7 +10,7 @@ from typing import Any
 import handmade
 import numpy as np
 import pytest
-from effort import examples
+from effort import examples, some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,7 +68,7 @@ def assert_close(got: list[Verdict], expected: list[Verdict]) -> None:
     np.testing.assert_allclose(numbers[0], numbers[1], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("score", SCORES, ids=str)
+@pytest.mark.parametrize("score", some(SCORES), ids=str)
 @pytest.mark.parametrize(("T", "C"), handmade.SHAPES)
 @pytest.mark.parametrize("engine", installed_engines())
 def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int, score: Score) -> None:
@@ -133,6 +133,7 @@ def test_a_model_that_estimates_the_last_readings(engine: str, last: int | None)
     assert verdict.score == pytest.approx(np.mean((answer - clean[-K:])[-(last or K) :] ** 2), rel=1e-5)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("smoothing", [1.0, 0.3])
 @pytest.mark.parametrize("kind", handmade.THRESHOLDS)
 def test_every_threshold_is_the_same_in_all_three_ways(kind: str, smoothing: float) -> None:
