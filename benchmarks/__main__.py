@@ -1,11 +1,15 @@
-"""`python -m benchmarks [runtime | detection] ...`: what the runtime costs, and what the detectors are worth."""
+"""`python -m benchmarks [runtime | detection | instructions] ...`: what the runtime costs, and what the detectors are worth."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-COMMANDS = {"runtime": "benchmarks.runtime", "detection": "benchmarks.detection.command"}
+COMMANDS = {
+    "runtime": "benchmarks.runtime",
+    "detection": "benchmarks.detection.command",
+    "instructions": "benchmarks.instructions",
+}
 """Each benchmark's module, whose `main(arguments) -> exit status` runs it. The first is the default."""
 
 

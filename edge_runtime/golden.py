@@ -6,6 +6,7 @@ They start from raw readings, so preparation, engine and score are all proven at
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +97,7 @@ def check_golden(bundle: Bundle, golden: GoldenReadings, variant: Variant, engin
 
     expected = golden.scores[variant.name]
     scored = ~np.isnan(expected)
-    difference = np.abs(verdicts.scores[scored] - expected[scored]) / np.maximum(expected[scored], np.finfo(float).tiny)
+    difference = np.abs(verdicts.scores[scored] - expected[scored]) / np.maximum(expected[scored], sys.float_info.min)
     largest = float(difference.max()) if scored.any() else np.inf
     threshold = levels_of(detector.manifest.threshold, expected)
     # A threshold that adapts may learn a little else from scores that differ a little: within that, too, nothing is flipped.

@@ -47,7 +47,7 @@ def test_every_engine_has_its_extra() -> None:
 def test_constraints_are_exact_and_name_no_address() -> None:
     """`name==version`, a marker perhaps, and nothing else."""
     files = sorted((REPOSITORY / "constraints").glob("*.txt"))
-    assert [file.name for file in files] == ["dev.txt", "runtime.txt", "tflite.txt"]
+    assert [file.name for file in files] == ["dev.txt", "pi-32bit.txt", "pi-litert1.txt", "runtime.txt", "tflite.txt"]
     for file in files:
         lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
         assert lines

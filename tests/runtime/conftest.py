@@ -6,10 +6,11 @@ from pathlib import Path
 
 import handmade
 import pytest
+from effort import examples
 from hypothesis import settings
 
 # The same examples on every run: a test that fails fails for everybody.
-settings.register_profile("runtime", deadline=None, derandomize=True, database=None, max_examples=60)
+settings.register_profile("runtime", deadline=None, derandomize=True, database=None, max_examples=examples(60))
 settings.load_profile("runtime")
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import handmade
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_threshold import Level
@@ -44,6 +45,7 @@ def test_every_threshold_is_here() -> None:
         assert levels_of(threshold, np.array([1.0, np.nan, 5.0])).tolist() == [2.0, 2.0, 2.0]
 
 
+@pytest.mark.heavy
 def test_a_fixed_threshold_does_not_even_import_this_module(tmp_path: Path) -> None:
     """It costs a device nothing that others adapt."""
     code = "import sys; from edge_runtime import load; load(sys.argv[1]); print('edge_runtime.adapt' in sys.modules)"
@@ -58,7 +60,7 @@ def test_a_fixed_threshold_does_not_even_import_this_module(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", MOVING)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(seed=st.integers(0, 10**6), size=st.sampled_from([0.3, 1.0, 2.0]), limit=st.sampled_from([1.0, 1.2, 5.0]))
 def test_levels_are_those_of_plain_loops(kind: str, seed: int, size: float, limit: float) -> None:
     """Score for score, over 400 of them."""
@@ -72,6 +74,7 @@ def test_levels_are_those_of_plain_loops(kind: str, seed: int, size: float, limi
     np.testing.assert_allclose(levels_of(fitted, scores), expected, rtol=1e-4)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", MOVING)
 def test_these_streams_move_the_threshold(kind: str) -> None:
     """Both ways, so that the comparison above is not one of constants."""
@@ -120,6 +123,7 @@ def test_a_fault_teaches_nothing_after_its_first_scores(kind: str, length: int) 
         assert after(length) != after(length - 1)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", MOVING)
 @pytest.mark.parametrize("limit", [1.0, 1.5])
 def test_a_slow_fault_does_not_drag_the_threshold_without_bound(kind: str, limit: float) -> None:
@@ -140,6 +144,7 @@ def test_a_moving_quantile_comes_to_rest_at_the_quantile() -> None:
     assert np.median(quantiles) == pytest.approx(np.quantile(scores, 0.9), rel=0.03)
 
 
+@pytest.mark.heavy
 def test_spot_learns_a_machines_own_tail() -> None:
     """One whose normal scores reach half as far gets a threshold that fits it, and so does one with a longer tail."""
     rng = np.random.default_rng(6)
@@ -156,7 +161,7 @@ def test_spot_learns_a_machines_own_tail() -> None:
 
 
 @pytest.mark.parametrize("kind", MOVING)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(seed=st.integers(0, 10**6), resets=st.booleans())
 def test_machines_together_are_machines_alone(kind: str, seed: int, resets: bool) -> None:
     """To the last bit, and a machine that is not asked stays as it is."""

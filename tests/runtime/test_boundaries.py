@@ -117,6 +117,7 @@ UNNEEDED = {
 """Of the standard library; numpy itself brings some of them, and those are not held against us."""
 
 
+@pytest.mark.heavy
 def test_importing_the_runtime_imports_little() -> None:
     """No engine, nothing of the workstation, and nothing of the standard library that only some commands need."""
     new = modules_after("import edge_runtime")
@@ -125,6 +126,7 @@ def test_importing_the_runtime_imports_little() -> None:
     assert "edge_runtime.detector" in new
 
 
+@pytest.mark.heavy
 def test_opening_a_bundle_imports_one_engine() -> None:
     """Loading and scoring with one engine imports neither another nor anything of the workstation."""
     import handmade

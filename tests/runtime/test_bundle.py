@@ -95,6 +95,7 @@ def test_the_form_is_what_is_documented(path: Path) -> None:
     assert json.loads(handmade.members_of(path)["manifest.json"])["format"] == FORMAT
 
 
+@pytest.mark.heavy
 def test_every_altered_byte_is_found(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each single byte of the file, altered by one bit or more, makes it refused."""
     # The same function from OpenSSL (test_digest.py) makes these 40,000 readings five times faster.
@@ -115,6 +116,7 @@ def test_every_altered_byte_is_found(path: Path, monkeypatch: pytest.MonkeyPatch
     assert Bundle.read(path).manifest.name == "tiny"
 
 
+@pytest.mark.heavy
 def test_every_truncation_is_found(path: Path) -> None:
     """Cut off anywhere: near the ends at every byte, in between at every 37th."""
     path.write_bytes(TINY)
@@ -276,6 +278,7 @@ def test_overlapping_members(path: Path) -> None:
     assert "malformed" in message or "expected only members the manifest names" in message
 
 
+@pytest.mark.heavy
 def test_zip_structures_cannot_lie(small: Path) -> None:
     """Every byte of the zip's own structures altered, the digest made right again: refused, or the very same contents."""
     whole, data = Bundle.read(small), small.read_bytes()

@@ -205,6 +205,7 @@ def test_wrong_use(main: Main, data: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.heavy
 def test_bare_command_and_help() -> None:
     """Both list the commands; only one of them was asked for."""
     bare, helped = run(), run("--help")
@@ -311,6 +312,7 @@ def test_fail_on_anomaly(main: Main, tmp_path: Path, data: Path) -> None:
     assert "Z alarm raised: score " in main(*arguments).stdout
 
 
+@pytest.mark.heavy
 def test_extra_columns_can_be_ignored(data: Path) -> None:
     """With `--ignore-extra`, from a file and from a stream."""
     lines = "\n".join(table(channels=("flow", "noise", "pressure", "temperature"))) + "\n"
@@ -320,6 +322,7 @@ def test_extra_columns_can_be_ignored(data: Path) -> None:
     assert run("score", handmade.TINY, "-", "--ignore-extra", stdin=lines).returncode == 0
 
 
+@pytest.mark.heavy
 def test_a_stream_gives_the_table_s_answers(data: Path) -> None:
     """`-` reads standard input; CSV, JSON lines and a byte order mark alike; the same verdicts as for the file."""
     lines = table()
@@ -370,6 +373,7 @@ def test_a_stream_is_answered_as_it_goes(form: list[str]) -> None:
     impatience.cancel()
 
 
+@pytest.mark.heavy
 def test_bad_streams() -> None:
     """What came before a bad row is answered; the row is named as for a file. A bad byte is a bad cell."""
     arguments = ["score", handmade.TINY, "-", "--engine", "numpy", "--json"]
@@ -386,6 +390,7 @@ def test_bad_streams() -> None:
     )
 
 
+@pytest.mark.heavy
 def test_standard_input_that_cannot_be_read(tmp_path: Path) -> None:
     """Closed, or open for writing only."""
     with (tmp_path / "x").open("w") as file:
@@ -408,6 +413,7 @@ def test_standard_input_that_cannot_be_read(tmp_path: Path) -> None:
     assert_refused(done, "standard input: cannot be read: it is closed")
 
 
+@pytest.mark.heavy
 @full
 @pytest.mark.parametrize(
     "arguments",
@@ -428,6 +434,7 @@ def test_a_full_disk(arguments: list[str]) -> None:
     assert_refused(done, "standard output: cannot be written: No space left on device")
 
 
+@pytest.mark.heavy
 def test_a_reader_that_has_seen_enough(data: Path) -> None:
     """`| head -1` ends it quietly, however much is left to write."""
     lines = [f"{1_770_000_000 + 60 * row},20.0,5.0,60.0" for row in range(5000)]
@@ -459,6 +466,7 @@ def test_a_reader_that_has_seen_enough(data: Path) -> None:
         assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.heavy
 def test_standard_output_that_is_closed() -> None:
     """Nobody reads it: the work is done, the status tells."""
     done = subprocess.run(
@@ -471,6 +479,7 @@ def test_standard_output_that_is_closed() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.heavy
 def test_a_terminal_without_the_signs(tmp_path: Path) -> None:
     """Units such as °C and names of files in any bytes are written as far as the terminal can."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -610,6 +619,7 @@ def test_verify_with_nothing_to_verify(main: Main, tmp_path: Path) -> None:
     assert_refused(main("score", bundle, "x.csv"), "got numpy-float32 (for tensorrt)")
 
 
+@pytest.mark.heavy
 def test_the_command_is_main_in_a_process(main: Main, tmp_path: Path, data: Path) -> None:
     """The same answers, messages and statuses."""
     altered = tmp_path / "altered.anomalite"
@@ -725,6 +735,7 @@ def test_fail_on_anomaly_with_nothing_scored_is_no_success(main: Main, tmp_path:
     assert "expected readings that can be scored, got none" in done.stderr
 
 
+@pytest.mark.heavy
 def test_evaluate_runs_where_the_workstation_s_packages_are_not_installed(small: Path, tmp_path: Path) -> None:
     """Judging a bundle needs numpy and an engine: it can be done on the device."""
     values, times = handmade.stream(20, 2)

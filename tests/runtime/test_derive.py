@@ -35,7 +35,9 @@ def manifest_of(*derived: Derived, kept: bool = False) -> Manifest:
     return handmade.manifest(4, 2, channels=channels, derived=derived)
 
 
-numbers = st.one_of(st.floats(-3, 3), st.sampled_from([0.0, 0.1, 0.1, 1e9, 1e9 + 1e-3, -1e12, 1e-30, 1e50]))
+# No subnormal ones: tflite-runtime's 32-bit library has the CPU flush them to zero, for the whole process.
+ordinary = st.floats(-3, 3, allow_subnormal=False)
+numbers = st.one_of(ordinary, st.sampled_from([0.0, 0.1, 0.1, 1e9, 1e9 + 1e-3, -1e12, 1e-30, 1e50]))
 rows_of_two = st.lists(st.tuples(numbers, numbers), min_size=5, max_size=25)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import handmade
 import numpy as np
 import pytest
+from effort import examples, some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,7 +69,7 @@ def assert_close(got: list[Verdict], expected: list[Verdict]) -> None:
     np.testing.assert_allclose(numbers[0], numbers[1], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("score", SCORES, ids=str)
+@pytest.mark.parametrize("score", some(SCORES), ids=str)
 @pytest.mark.parametrize(("T", "C"), handmade.SHAPES)
 @pytest.mark.parametrize("engine", installed_engines())
 def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int, score: Score) -> None:
@@ -133,6 +134,7 @@ def test_a_model_that_estimates_the_last_readings(engine: str, last: int | None)
     assert verdict.score == pytest.approx(np.mean((answer - clean[-K:])[-(last or K) :] ** 2), rel=1e-5)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("smoothing", [1.0, 0.3])
 @pytest.mark.parametrize("kind", handmade.THRESHOLDS)
 def test_every_threshold_is_the_same_in_all_three_ways(kind: str, smoothing: float) -> None:
@@ -186,7 +188,7 @@ def test_reset_forgets_what_a_threshold_learned_and_a_gap_does_not(kind: str) ->
     assert detector.update(Reading(late, values[0])).threshold == 1.0
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     shape=st.sampled_from(handmade.SHAPES),
     kind=st.sampled_from(["mae", "mse"]),

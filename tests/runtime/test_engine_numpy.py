@@ -11,6 +11,7 @@ from typing import Any
 import handmade
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import run_layers
@@ -41,7 +42,7 @@ def by_hand(model: bytes, window: np.ndarray) -> np.ndarray:
     return np.array(run_layers(layers, {name: weights.tolist() for name, weights in members.items()}, window.tolist()))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     make=st.sampled_from(
         [handmade.lstm_model, handmade.dense_model, handmade.conv_model, partial(handmade.forecaster_model, K=1)]
@@ -95,7 +96,7 @@ def test_weights_of_the_committed_models() -> None:
         assert np.allclose(got, by_hand(model, window), atol=1e-5)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     steps=st.integers(1, 12),
     size=st.integers(1, 7),

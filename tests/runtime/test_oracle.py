@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 import handmade
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import Answer, Window, answers, run_layers
@@ -193,7 +194,7 @@ def is_decided(expected: list[Answer]) -> bool:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(m=manifests(), stream=readings)
 def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: list[tuple[float, list[float]]]) -> None:
     """Statuses, decisions and alarms are equal, scores and contributions to 1e-5, for whatever arrives."""
@@ -222,7 +223,7 @@ def test_detector_answers_as_the_oracle_does(kind: str, m: Manifest, stream: lis
             assert all(abs(one - other) <= near for one, other in shares)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(m=manifests(), streams=st.lists(readings, min_size=3, max_size=3))
 def test_three_ways_in_agree(m: Manifest, streams: list[list[tuple[float, list[float]]]]) -> None:
     """Tables, single readings and readings of many machines get the same answers to the last bit, whatever arrives."""
@@ -245,7 +246,7 @@ def test_three_ways_in_agree(m: Manifest, streams: list[list[tuple[float, list[f
         assert [verdict._replace(machine=None) for verdict in verdicts] == [expected[machine][row] for machine in ids]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(m=manifests(), stream=readings)
 def test_what_is_scored_can_be_learned(m: Manifest, stream: list[tuple[float, list[float]]]) -> None:
     """Every window ends in the state that training learns, and what it may learn from was measured so, valid and finite."""
@@ -371,7 +372,7 @@ KINDS = get_args(get_type_hints(Derived)["kind"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     stream=st.lists(st.tuples(st.sampled_from([1.0, 1.0, 0.5, 2.0]), usual, usual), min_size=12, max_size=20),
     broken_at=st.integers(0, 30),

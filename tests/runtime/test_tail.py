@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_threshold import most_likely_tail
@@ -35,7 +36,7 @@ def test_an_exponential_tail_and_the_end_of_a_short_one() -> None:
     assert survival(1.0, np.array([0.0, 1.0]), np.array([1.0, 1.0])) == pytest.approx([np.exp(-1), 0.5])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(shape=shapes, count=st.sampled_from([2, 5, 12, 60]), seed=st.integers(0, 10**6), scale=st.floats(1e-6, 1e6))
 def test_the_fit_is_the_most_likely_one(shape: float, count: int, seed: int, scale: float) -> None:
     """As likely as what plain loops find, whatever the unit, and within the shapes that are allowed."""

@@ -1,0 +1,90 @@
+"""Counting ARM instructions: with a stand-in for the emulator everywhere, with a real root where `nox -s pi` made one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import handmade
+import pytest
+
+from edge_runtime.errors import ExportError
+from export.arm import FEW, MANY, VARIABLE, counted, find_root, installed, instructions
+
+
+def stand_in(root: Path, script: str) -> Path:
+    """A root whose `pi-count` is a shell script; its last argument is the number of windows."""
+    (root / "opt" / "site" / "onnxruntime").mkdir(parents=True)
+    command = root / "pi-count"
+    command.write_text(f"#!/bin/bash\ncalls=${{@: -1}}\n{script}\n")
+    command.chmod(0o755)
+    return root
+
+
+def count(root: Path) -> float:
+    return instructions(root, handmade.TINY, "numpy", "numpy-float32", 4)
+
+
+def test_the_start_is_not_counted(tmp_path: Path) -> None:
+    """Two runs, and the difference divided by the windows that one has more."""
+    root = stand_in(tmp_path, 'echo "noise" >&2; echo "instructions: $((7000000 + 1234 * calls))" >&2')
+    assert count(root) == 1234
+    assert MANY > FEW
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ('echo "a bad model" >&2; echo "instructions: 5" >&2; exit 1', "exit status 1: a bad model"),
+        ("exit 139", "exit status 139: no word of why"),
+        ("true", "expected a line 'instructions: N', got none"),
+    ],
+)
+def test_an_emulator_that_fails_is_said(tmp_path: Path, script: str, message: str) -> None:
+    """On one line: which file, variant, engine and board, and its own last word."""
+    with pytest.raises(ExportError) as caught:
+        count(stand_in(tmp_path, script))
+    assert str(caught.value).startswith("tiny.anomalite: numpy-float32 with numpy on an emulated Raspberry Pi 4: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_no_root(tmp_path: Path) -> None:
+    """There is nothing to run in it."""
+    with pytest.raises(ExportError, match="No such file"):
+        count(tmp_path / "none")
+
+
+def test_a_number_is_read_from_the_last_line_that_has_one() -> None:
+    """A program may print what looks like one."""
+    assert counted("instructions: 1\nsomething\ninstructions: 22\n", 0, "x") == 22
+
+
+def test_the_variable_names_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything else there is an error, not a table without the column."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(ExportError, match=r"ANOMALITE_PI_ROOT: expected a folder made by pi/make-root, got "):
+        find_root()
+    root = stand_in(tmp_path, "")
+    assert find_root() == root.resolve()
+    assert installed(root) == ["onnx", "numpy"]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "numpy"])
+def test_a_real_root_counts_the_same_twice(engine: str) -> None:
+    """Within half a percent, and not nothing. (ONNX Runtime moved by 0.16 %.)"""
+    root = find_root()
+    if root is None or engine not in installed(root):
+        pytest.skip("no ARM userland with this engine: `nox -s pi` makes one")
+    variant = f"{engine}-float32"
+    first, second = (instructions(root, handmade.TINY, engine, variant, 4) for _ in range(2))
+    assert first == pytest.approx(second, rel=5e-3)
+    assert first > 10_000
+
+
+def test_what_the_emulated_program_refuses_is_said() -> None:
+    """The runtime's own message comes through."""
+    root = find_root()
+    if root is None:
+        pytest.skip("no ARM userland: `nox -s pi` makes one")
+    with pytest.raises(ExportError, match=r"no variant|expected.*variant|unknown"):
+        instructions(root, handmade.TINY, "numpy", "no-such-variant", 4)
