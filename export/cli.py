@@ -7,9 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from edge_runtime.cli import EXIT_DONE, write
+from edge_runtime.errors import ExportError
 from edge_runtime.schema import encode
+from export.arm import find_root
 from export.outcome import VariantOutcome, answer_text, counted_boards
 from export.seal import ExportResult, export_run
 from export.variants import RECIPES
@@ -33,6 +36,11 @@ def main(arguments: Sequence[str]) -> int:
         metavar="NAMES",
         help="names with commas between them, or all (default: those that earn their place)",
     )
+    parser.add_argument(
+        "--instructions",
+        action="store_true",
+        help="count ARM instructions a window, in an emulated Raspberry Pi that nox -s pi has made",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     require_extra("anomalite export", "tensorflow", "keras", "tf_keras", "tf2onnx", "onnx")
@@ -42,14 +50,23 @@ def main(arguments: Sequence[str]) -> int:
         import_keras("anomalite export")
         for package in ("tf_keras", "tf2onnx"):
             import_extra(package, "anomalite export")
+        root = _emulated(options.instructions)
         names = None if options.variants is None else options.variants.split(",")
-        result = export_run(run, options.out, say=lambda line: print(line, file=terminal), variants=names)
+        result = export_run(run, options.out, say=lambda line: print(line, file=terminal), variants=names, root=root)
     if options.json:
         write(json.dumps({"bundle": str(result.path), "variants": encode(list(result.outcomes))}))
     else:
         for line in parity_table(result):
             write(line)
     return EXIT_DONE
+
+
+def _emulated(is_asked: bool) -> Path | None:
+    """Where instructions are counted. Raises `ExportError` if they are asked for and it has not been made."""
+    root = find_root() if is_asked else None
+    if is_asked and root is None:
+        raise ExportError("--instructions: expected an emulated Raspberry Pi under .nox/pi, found none: run nox -s pi")
+    return root
 
 
 def parity_table(result: ExportResult) -> list[str]:
