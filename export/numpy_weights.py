@@ -28,24 +28,36 @@ _WEIGHTS = {"LSTM": ("kernel", "recurrent", "bias"), "Dense": ("kernel", "bias")
 """What the arrays of a layer are called in the file, in Keras's order."""
 
 
+Weights = dict[str, npt.NDArray[np.float32]]
+"""By `<layer>.kernel`, `<layer>.recurrent` and `<layer>.bias`, as Keras lays them out."""
+
+
 def convert(model: Any, shape: tuple[int, int]) -> bytes:
     """Write down a Keras model's layers and weights.
 
+    `model`: as for `describe`. Raises `ExportError` naming a layer or activation the engine does not have.
+    """
+    program, weights = describe(model, shape)
+    buffer = io.BytesIO()
+    members: dict[str, npt.NDArray[Any]] = {"layers": np.array(json.dumps(encode(program))), **weights}
+    np.savez(buffer, **members)  # type: ignore[arg-type]  # the names could be those of its options, but are not
+    return buffer.getvalue()
+
+
+def describe(model: Any, shape: tuple[int, int]) -> tuple[Program, Weights]:
+    """The layers and the weights of a Keras model.
+
     `model`: a Keras model of windows `shape` (T, F), its layers in a chain, or in several from the window on whose ends are
-    added. Raises `ExportError` naming a layer or activation the engine does not have.
+    added. Raises `ExportError` naming a layer or activation that no program has.
     """
     makers = {id(layer.output): layer for layer in model.layers}
     layers = _chain(model.output, makers)
-    weights: dict[str, npt.NDArray[np.float32]] = {}
+    weights: Weights = {}
     for layer in model.layers:
         parts = _WEIGHTS.get(type(layer).__name__, ())
         for part, array in zip(parts, layer.get_weights(), strict=True) if parts else ():
             weights[f"{layer.name}.{part}"] = np.asarray(array, np.float32)
-    text = json.dumps(encode(Program(shape, layers)))
-    buffer = io.BytesIO()
-    members: dict[str, npt.NDArray[Any]] = {"layers": np.array(text), **weights}
-    np.savez(buffer, **members)  # type: ignore[arg-type]  # the names could be those of its options, but are not
-    return buffer.getvalue()
+    return Program(shape, layers), weights
 
 
 def _chain(tensor: Any, makers: dict[int, Any]) -> tuple[Layer, ...]:

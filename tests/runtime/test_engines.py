@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,6 +134,30 @@ def test_outputs_of_another_shape_are_refused(engine: str) -> None:
     for output_shape in ((3, 3), (1, 3), None):
         with pytest.raises(EngineError, match=rf"{engine}: expected a model of outputs .*, got \(.*2, 3\)"):
             open_engine(engine, model, (7, 3), output_shape)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts the threads that Linux lists")
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_no_thread_is_started_and_nothing_is_printed(engine: str) -> None:
+    """With one thread asked for: those that importing numpy started stay all there are. More may be asked for."""
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import numpy as np
+import handmade
+from edge_runtime.engines import Options, open_engine
+count = lambda: len(os.listdir("/proc/self/task"))
+before = count()
+model = open_engine({engine!r}, handmade.model_file({engine!r}, 8, 3), (8, 3))
+for B in (1, 1, 64, 200):
+    model.run(np.ones((B, 8, 3), np.float32))
+assert count() == before, (before, count())
+model.close()
+more = open_engine({engine!r}, handmade.model_file({engine!r}, 8, 3), (8, 3), None, Options(threads=2))
+assert np.isfinite(more.run(np.ones((64, 8, 3), np.float32))).all()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("engine", INSTALLED)
