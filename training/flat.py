@@ -93,6 +93,11 @@ class Reshape(Operation):
 
 
 @dataclass(frozen=True)
+class Convert(Operation):
+    """(...) -> (...): the same numbers stored in another type, which is the file's business; nothing in float32."""
+
+
+@dataclass(frozen=True)
 class Program:
     """A whole model."""
 
@@ -212,6 +217,7 @@ KERNELS: dict[type[Operation], Kernel] = {
     Concatenate: lambda operation, inputs: [np.concatenate(inputs, axis=-1)],
     Split: lambda operation, inputs: np.split(inputs[0], len(operation.outputs), axis=-1),
     Slice: _slice,
+    Convert: lambda operation, inputs: [inputs[0]],
     Reshape: _reshape,
 }
 """Each operation in float32."""
