@@ -106,7 +106,7 @@ class Trials:
         except ExportError as fault:
             return _not_made(recipe, engines, str(fault))
         operators = operator_versions(data) if "litert" in recipe.engines else {}
-        variant = replace(variant_of(recipe), requires=Requires(operators))
+        variant = replace(variant_of(recipe, self._source.has_lstm), requires=Requires(operators))
         budget: Budget = getattr(self._run.config.export.budgets, recipe.arithmetic)
         variant, refused = self._judge(recipe, variant, data, engines, budget)
         outcome = VariantOutcome(recipe.name, engines, len(data), variant.parity, refused, variant.threshold)
@@ -163,8 +163,8 @@ def _not_made(recipe: Recipe, engines: tuple[str, ...], reason: str) -> Proven:
     return Proven(VariantOutcome(recipe.name, engines, 0, {}, reason), variant_of(recipe), b"", None)
 
 
-def variant_of(recipe: Recipe) -> Variant:
-    """What the manifest says of a variant before it is proven."""
+def variant_of(recipe: Recipe, has_lstm: bool = True) -> Variant:
+    """What the manifest says of a variant before it is proven; `has_lstm`: whether the model has LSTM layers."""
     return Variant(
         recipe.name,
         recipe.file,
@@ -172,7 +172,7 @@ def variant_of(recipe: Recipe) -> Variant:
         sha256="",
         size=0,
         tolerance=recipe.tolerance,
-        boards=recipe.boards,
+        boards=recipe.boards if has_lstm else recipe.boards_without_lstm,
         half=recipe.arithmetic == "float16",
         largest_batch=recipe.largest_batch,
     )

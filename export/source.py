@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from edge_runtime.errors import ExportError
 from training.families import Model
+from training.flat import Program
+from training.flatten import flatten
 from training.models import copy_model
 
 
@@ -42,3 +44,13 @@ class Source:
     def twin(self) -> Any:
         """The same layers and weights in `tf_keras`, from which TensorFlow makes the fused LSTM kernel."""
         return copy_model(self.spec, self.model, self.import_twin())
+
+    @cached_property
+    def has_lstm(self) -> bool:
+        """Whether the model has LSTM layers."""
+        return any(type(layer).__name__ == "LSTM" for layer in self.model.layers)
+
+    @cached_property
+    def program(self) -> Program:
+        """The same computation as a flat list of operations, its LSTM layers unrolled."""
+        return flatten(self.model, self.shape)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from edge_runtime.engines import Engine
 from edge_runtime.errors import ExportError
-from export import numpy_weights, onnx, tflite
+from export import numpy_weights, onnx, tflite, tflite_writer
 from export.source import Source
 
 Arithmetic = Literal["float32", "float16", "int8"]
@@ -43,22 +43,41 @@ class Recipe:
     """An engine that calculates as the CPUs it is meant for do, where those here do not."""
 
 
+_LITE = ("litert", "tflite")
+
+
+def _unrolled(source: Source) -> bytes:
+    return tflite_writer.write(source.program, half=True)
+
+
 RECIPES = (
     Recipe(
-        "onnx-float32", "model.onnx", ("onnx",), lambda source: onnx.convert(source.twin, source.shape), "float32", 1e-3,
+        "tflite-unrolled-float16", "model.unrolled.tflite", _LITE, _unrolled, "float16", 5e-2,
+        boards=("aarch64-fp16",), only_lstm=True,
+    ),
+    Recipe(
+        "tflite-unrolled-float32", "model.unrolled.tflite", _LITE, _unrolled, "float32", 1e-3,
+        boards=("aarch64",), only_lstm=True,
+    ),
+    Recipe(
+        "onnx-float32", "model.onnx", ("onnx",), lambda source: onnx.convert(source.model, source.shape), "float32", 1e-3,
         boards=("x86_64",),
     ),
     Recipe(
-        "tflite-float32", "model.tflite", ("litert", "tflite"), lambda source: tflite.convert(source.twin, source.shape), "float32",
-        1e-3, boards=("armv7l",),
-    ),
-    Recipe(
-        "tflite-int8", "model.int8.tflite", ("litert", "tflite"),
-        lambda source: tflite.convert(source.twin, source.shape, int8_weights=True), "int8", 2e-2, is_default=False,
+        "tflite-float32", "model.tflite", _LITE, lambda source: tflite.convert(source.twin, source.shape), "float32", 1e-3,
+        boards=("armv7l",), boards_without_lstm=("aarch64-fp16", "aarch64", "armv7l", "x86_64"),
     ),
     Recipe(
         "numpy-float32", "model.npz", ("numpy",), lambda source: numpy_weights.convert(source.model, source.shape), "float32", 1e-3,
-        boards=("armv6l",),
+        boards=("armv6l",), boards_without_lstm=("armv6l",),
+    ),
+    Recipe(
+        "tflite-int8", "model.int8.tflite", _LITE,
+        lambda source: tflite.convert(source.twin, source.shape, int8_weights=True), "int8", 2e-2, is_default=False,
+    ),
+    Recipe(
+        "onnx-int8", "model.int8.onnx", ("onnx",), lambda source: onnx.convert_int8(source.model, source.shape), "int8", 2e-2,
+        is_default=False, largest_batch=1,
     ),
 )  # fmt: skip
 """In the order in which a CPU takes those that are made for it, and an engine those that it runs."""
