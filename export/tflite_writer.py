@@ -19,10 +19,12 @@ from training.flat import (
     Convert,
     Convolve,
     FullyConnected,
+    Limit,
     Multiply,
     Operation,
     Program,
     Reshape,
+    Sigmoid,
     Slice,
     Split,
     Subtract,
@@ -230,6 +232,10 @@ class _File:
                 return "SLICE", 2 if is_int else 1, schema.SliceOptionsT()
             case Tanh():
                 return "TANH", 2 if is_int else 1, None
+            case Sigmoid():
+                return "LOGISTIC", 2 if is_int else 1, None
+            case Limit():
+                return "RELU_N1_TO_1", 1, None
             case Add():
                 return "ADD", 2 if is_int else 1, schema.AddOptionsT()
             case Subtract():

@@ -53,6 +53,16 @@ class Tanh(Operation):
 
 
 @dataclass(frozen=True)
+class Sigmoid(Operation):
+    """(...) -> (...)."""
+
+
+@dataclass(frozen=True)
+class Limit(Operation):
+    """(...) -> (...): clipped to -1 .. 1."""
+
+
+@dataclass(frozen=True)
 class Add(Operation):
     """(...), (...) -> (...); the second may be a constant of one row or a scalar."""
 
@@ -211,6 +221,8 @@ KERNELS: dict[type[Operation], Kernel] = {
     FullyConnected: _fully_connected,
     Convolve: _convolve,
     Tanh: lambda operation, inputs: [np.tanh(inputs[0])],
+    Sigmoid: lambda operation, inputs: [(1 + np.tanh(inputs[0] / 2)) / 2],
+    Limit: lambda operation, inputs: [np.clip(inputs[0], -1, 1)],
     Add: lambda operation, inputs: [inputs[0] + inputs[1]],
     Subtract: lambda operation, inputs: [inputs[0] - inputs[1]],
     Multiply: lambda operation, inputs: [inputs[0] * inputs[1]],

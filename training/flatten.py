@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,14 @@ from training.flat_builder import Builder, Steps, Value, Whole
 from training.flatten_lstm import unroll
 
 
-def flatten(model: Any, shape: tuple[int, int]) -> Program:
+Unroll = Callable[[Builder, Any, Value], Value]
+"""From an LSTM layer and the value of its input to the value of its output."""
+
+
+def flatten(model: Any, shape: tuple[int, int], lstm: Unroll = unroll) -> Program:
     """The flat program of a Keras model of windows `shape` (T, F), in either namespace.
 
-    Raises `ValueError` naming a layer, or a setting of it, that no operation calculates.
+    `lstm` makes the operations of an LSTM layer. Raises `ValueError` naming a layer, or a setting of it, that no operation calculates.
     """
     builder = Builder(shape)
     values: dict[int, Value] = {}
@@ -28,21 +33,21 @@ def flatten(model: Any, shape: tuple[int, int]) -> Program:
             given = layer.input if isinstance(layer.input, list) else [layer.input]
             is_window = type(layer).__name__ == "InputLayer"
             values[id(tensor)] = (
-                Whole(builder.input) if is_window else _layer(builder, layer, [value_of(t) for t in given])
+                Whole(builder.input) if is_window else _layer(builder, layer, [value_of(t) for t in given], lstm)
             )
         return values[id(tensor)]
 
     return builder.program(builder.exact(value_of(model.output)))
 
 
-def _layer(builder: Builder, layer: Any, given: list[Value]) -> Value:
+def _layer(builder: Builder, layer: Any, given: list[Value], lstm: Unroll) -> Value:
     """The value of a layer's output."""
     kind, name, value = type(layer).__name__, layer.name, given[0]
     match kind:
         case "Dropout":
             return value
         case "LSTM":
-            return unroll(builder, layer, value)
+            return lstm(builder, layer, value)
         case "Dense":
             return _dense(builder, layer, value)
         case "Conv1D":
