@@ -23,8 +23,8 @@ from training.faults import disturb
 from training.labelled import LabelledWindows
 from training.metrics import average_precision
 
-FEWEST_DISTURBED = 500
-"""At least so many disturbed windows."""
+FEWEST_DISTURBED = 4000
+"""At least so many disturbed windows: one in a thousand decided otherwise is then a few."""
 FEWEST_NEAR = 1000
 """At least so many windows near the threshold."""
 NEAR = 0.2

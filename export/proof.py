@@ -77,6 +77,7 @@ def read_source(run: Run) -> Source:
         model=run.load_model(),
         shape=run.manifest.window_shape,
         representative=representative_windows(run.calibration_windows, run.manifest.provenance.seed),
+        fine_tuned=run.quantization,
         import_twin=lambda: import_extra("tf_keras", "anomalite export"),
     )
 

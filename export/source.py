@@ -15,6 +15,8 @@ from training.families import Model
 from training.flat import Program
 from training.flatten import flatten
 from training.models import copy_model
+from training.quantization import Quantization
+from training.quantize import plain
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Source:
     """Windows (B, T, F) that cover what the device will see, for the ranges of quantized values."""
     import_twin: Callable[[], Any]
     """Gives the namespace `tf_keras`, which takes seconds."""
+    fine_tuned: Quantization | None = None
+    """The weights and ranges that training fine-tuned for int8."""
 
     def __post_init__(self) -> None:
         if self.representative.ndim != 3 or self.representative.shape[1:] != self.shape or not len(self.representative):
@@ -44,6 +48,14 @@ class Source:
     def twin(self) -> Any:
         """The same layers and weights in `tf_keras`, from which TensorFlow makes the fused LSTM kernel."""
         return copy_model(self.spec, self.model, self.import_twin())
+
+    @cached_property
+    def quantization(self) -> Quantization:
+        """The weights and ranges for int8: fine-tuned, or else the trained weights with calibrated ranges. Raises `ExportError`."""
+        try:
+            return self.fine_tuned or plain(self.model, self.representative)
+        except ValueError as fault:
+            raise ExportError(f"tflite: {fault}") from None
 
     @cached_property
     def has_lstm(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from edge_runtime.engines import Engine
 from edge_runtime.errors import ExportError
-from export import numpy_weights, onnx, tflite, tflite_writer
+from export import numpy_weights, onnx, quantized, tflite, tflite_writer
 from export.source import Source
 
 Arithmetic = Literal["float32", "float16", "int8"]
@@ -74,6 +74,11 @@ RECIPES = (
     Recipe(
         "tflite-int8", "model.int8.tflite", _LITE,
         lambda source: tflite.convert(source.twin, source.shape, int8_weights=True), "int8", 2e-2, is_default=False,
+    ),
+    Recipe(
+        "tflite-unrolled-int8", "model.unrolled.int8.tflite", ("litert",),
+        lambda source: quantized.convert(source.model, source.shape, source.quantization), "int8", 2e-2,
+        is_default=False, only_lstm=True,
     ),
     Recipe(
         "onnx-int8", "model.int8.onnx", ("onnx",), lambda source: onnx.convert_int8(source.model, source.shape), "int8", 2e-2,

@@ -42,6 +42,7 @@ from training.families import (
     check_estimates,
     check_positive,
 )
+from training.quantize import QuantizeRule
 
 __all__ = [
     "Auto",
@@ -240,6 +241,8 @@ class Config:
     alarm: AlarmPolicy = field(default_factory=AlarmPolicy)
     evaluation: EvaluationData | None = None
     card: Card = field(default_factory=Card)
+    quantize: QuantizeRule | None = None
+    """Fine-tune an LSTM for int8 after fitting it; None does not."""
     export: ExportSettings = field(default_factory=ExportSettings)
 
     def __post_init__(self) -> None:
@@ -249,6 +252,9 @@ class Config:
             raise ValueError(f"expected a seed from 0 to {2**32 - 1}, got {self.seed}")
         for model in self.models or CANDIDATES[:1]:  # where the score rules out all, that of one says why
             check_estimates(model, self.window.length, self.score.last)
+        families = [model.family for model in self.models]
+        if self.quantize is not None and not all(family.startswith("lstm") for family in families):
+            raise ValueError(f"expected [quantize] with a model that has LSTM layers, got {', '.join(families)}")
         if self.channels is not None:
             names = [channel.name for channel in self.channels]
             if not names or len(set(names)) != len(names) or self.data.time_column in names:

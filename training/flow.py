@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.extra import require_extra
 from training.fit import Progress
 from training.labelled import labelled_windows
 from training.planning import Plan, plan
+from training.quantize import fine_tune
 from training.report_sections import Trained, build_report
 from training.run_directory import (
     NormalReadings,
@@ -54,6 +56,12 @@ def carry_out(plan: Plan, progress: Progress | None = None, announce: Callable[[
         plan, trained = choose_model(plan, progress, announce)
     else:
         trained = fit_model(plan, config.model, progress)
+    quantization = None
+    if config.quantize is not None:
+        announce("fine-tuning for int8")
+        parts = plan.data.parts["fit"].windows, plan.data.early_stopping.windows
+        quantization, gain = fine_tune(trained.model, *parts, config.quantize, config.seed)
+        trained = replace(trained, record=replace(trained.record, quantized=gain))
     report = build_report(
         Trained(
             config,
@@ -74,6 +82,7 @@ def carry_out(plan: Plan, progress: Progress | None = None, announce: Callable[[
         normal=_normal_readings(plan.data),
         record=trained.record,
         labelled=None if plan.test is None else labelled_windows(plan.test, plan.data.sections),
+        quantization=quantization,
         report=report,
         force=plan.force,
     )

@@ -38,6 +38,7 @@ from training.labelled import EvaluationTable
 from training.report_card import card_section
 from training.report_evaluation import Judged, evaluation_section, evaluation_summary, judge_table
 from training.report_page import Picture, Report, Section, Table
+from training.report_quantization import quantization_section
 from training.run_directory import Record
 from training.trim import trimmed_text
 from training.wording import count_text, days_text, rate_text
@@ -99,6 +100,7 @@ def build_report(trained: Trained) -> Report:
         _data_section(trained),
         _training_section(trained),
         *([] if trained.record.selection is None else [_selection_section(trained.record.selection)]),
+        *([] if trained.record.quantized is None else [quantization_section(trained.record.quantized)]),
         Section("export", "Exported variants", ("Not exported yet. anomalite export fills this in.",)),
         card_section(trained.config, manifest, trained.record, judged),
     ]

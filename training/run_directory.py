@@ -4,6 +4,7 @@ model.keras           the trained model, weights of the best epoch
 manifest.json         what the device will know, without model variants: those come with export
 config.toml           the configuration, as it was
 normal_windows.npz    held-out normal windows and a stretch of held-out readings, for proving the exported variants
+quantization.npz      the weights and ranges fine-tuned for int8, if the configuration asks for them
 labelled_windows.npz  windows of the labelled readings that the configuration names, if any, for the same
 training.json         what is needed to repeat the run, and what came of it, with the hashes of the files above
 loss.csv, loss.png    the losses of every epoch
@@ -36,6 +37,8 @@ from training.extra import import_extra, import_keras
 from training.fit import Epoch
 from training.labelled import LabelledWindows
 from training.models import copy_model
+from training.quantization import Quantization, read_quantization, write_quantization
+from training.quantize import QuantizationGain
 from training.replace_directory import replace_directory
 from training.report import plot_loss
 from training.report_page import Report, write_report
@@ -43,19 +46,20 @@ from training.trim import Trimmed
 
 FORMAT = 1
 """The format of run directories that this version reads and writes."""
-MODEL, MANIFEST, CONFIG, NORMAL, LABELLED, RECORD = (
+MODEL, MANIFEST, CONFIG, NORMAL, LABELLED, QUANTIZATION, RECORD = (
     "model.keras",
     "manifest.json",
     "config.toml",
     "normal_windows.npz",
     "labelled_windows.npz",
+    "quantization.npz",
     "training.json",
 )
 HASHED = (MODEL, MANIFEST, CONFIG, NORMAL)
 """The files that every run has and whose hashes `training.json` holds, beside those of the files that only some have."""
 
 
-OPTIONAL = (LABELLED,)
+OPTIONAL = (LABELLED, QUANTIZATION)
 """The files that only some runs have; hashed too."""
 
 
@@ -111,6 +115,8 @@ class Record:
     """The run this one went on from (`--from`)."""
     trimmed: Trimmed | None = None
     """What was dropped from the fit part, where `fit.trim` asks for it."""
+    quantized: QuantizationGain | None = None
+    """What fine-tuning for int8 brought, where `[quantize]` asks for it."""
     selection: Selection | None = None
     """What the family was chosen by, where it is `auto`."""
     files: dict[str, str] = field(default_factory=dict)
@@ -140,6 +146,8 @@ class Run:
     normal: NormalReadings
     labelled: LabelledWindows | None = None
     """None without labelled readings in the configuration."""
+    quantization: Quantization | None = None
+    """None without `[quantize]` in the configuration."""
 
     @property
     def model(self) -> Model:
@@ -186,6 +194,7 @@ def write_run(
     normal: NormalReadings,
     record: Record,
     labelled: LabelledWindows | None = None,
+    quantization: Quantization | None = None,
     report: Report | None = None,
     force: bool = False,
 ) -> Run:
@@ -205,6 +214,8 @@ def write_run(
         write_whole(folder / NORMAL, _pack(normal))
         if labelled is not None:
             write_whole(folder / LABELLED, _npz(windows=labelled.windows, labels=labelled.labels))
+        if quantization is not None:
+            write_whole(folder / QUANTIZATION, write_quantization(quantization))
         write_whole(folder / "loss.csv", _loss_csv(record.history))
         if report is not None:
             write_report(folder, report)
@@ -232,7 +243,10 @@ def read_run(path: str | Path) -> Run:
         raise RunError(f"{folder / MANIFEST}: expected JSON, got: {fault}") from None
     _model(config, record, str(folder / RECORD))
     labelled = _unpack_labelled(folder / LABELLED) if LABELLED in record.files else None
-    return Run(folder, manifest, config, record, _unpack(folder / NORMAL), labelled)
+    quantization = None
+    if QUANTIZATION in record.files:
+        quantization = read_quantization((folder / QUANTIZATION).read_bytes())
+    return Run(folder, manifest, config, record, _unpack(folder / NORMAL), labelled, quantization)
 
 
 def _model(config: Config, record: Record, source: str) -> Model:
