@@ -106,6 +106,7 @@ def test_bursts_widen_the_interval() -> None:
     assert spread[1].high / spread[1].low > 1.5 * spread[0].high / spread[0].low
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 5)])
 @pytest.mark.parametrize("memory", [0.0, 0.9])
 def test_the_promise_is_kept(k: int, n: int, memory: float) -> None:

@@ -184,6 +184,7 @@ drawings = st.builds(
 )
 
 
+@pytest.mark.heavy
 @given(drawing=drawings)
 def test_round_trip(drawing: Drawing) -> None:
     """`decode` of `encode` is an equal object, through real JSON."""
