@@ -62,8 +62,8 @@ class Alarm:
         is_busy: Any = (self._is_busy_of_one if type(machine) is int else self._is_busy)[machine]
         enter: Any = self._enter if threshold is None else self._policy.enter * threshold
         is_above: Any = score > enter
-        if not holds_anywhere(is_above | is_busy):
-            return QUIET * is_busy  # all is quiet, and the state says so already
+        if (is_above is False and is_busy is False) or not holds_anywhere(is_above | is_busy):
+            return QUIET * is_above  # all is quiet, and the state says so already
         history: Any = read(self._history, machine)
         was_active: Any = read(self._is_active, machine)
         quiet_until: Any = read(self._quiet_until, machine)

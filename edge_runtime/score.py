@@ -12,8 +12,8 @@ The residuals e (K, C) are what the model gives for the window's last K readings
 
 from __future__ import annotations
 
-from operator import mul
-from typing import Any
+from functools import reduce
+from operator import add, mul
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,10 @@ class Scorer:
         contributions = self._sum_of_one(self._error_of_one).tolist()
         if self._weights is not None:
             contributions = [*map(mul, contributions, self._weights)]
-        return _add_up(contributions), contributions
+        score = 0.0
+        for contribution in contributions:  # `sum` would not add one after the other in every version of Python
+            score += contribution
+        return score, contributions
 
     def step_many(
         self, reconstructions: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]
@@ -72,7 +75,7 @@ class Scorer:
         contributions = np.matmul(self._shares, error).astype(np.float64)
         if self._weights is not None:
             contributions *= self._weights
-        return _add_up(contributions.T), contributions
+        return reduce(add, contributions.T), contributions
 
     def _errors(
         self,
@@ -85,19 +88,11 @@ class Scorer:
             steps = len(self._shares)
             reconstructions, windows = reconstructions[:, -steps:], windows[:, -steps:]
         error = np.subtract(reconstructions, windows, out)
+        if not self._squared:
+            return np.absolute(error, error)
         if self._whitening is not None:
             error = np.matmul(error, self._whitening)  # one product for each window, as above
-        if self._squared:
-            return np.multiply(error, error, error if out is None else out)
-        return np.absolute(error, error)
-
-
-def _add_up(contributions: Any) -> Any:
-    """The sum of F numbers, or of F rows of numbers (F, B), one after the other."""
-    score: Any = 0.0
-    for contribution in contributions:
-        score = score + contribution
-    return score
+        return np.multiply(error, error, error if out is None else out)
 
 
 def fit_whitening(

@@ -13,29 +13,29 @@ import numpy.typing as npt
 
 from edge_runtime.clean import Columns, Machines
 
+KEPT = 4
+"""The most machines whose windows are kept as views: a machine's T + 1 take several times the memory of its readings."""
+
 
 class Windows:
     """The last T scaled readings of M machines."""
 
     def __init__(self, machines: int, length: int, channels: int) -> None:
         self.shape = (length, channels)
-        self._length = length
-        self._end = 2 * length  # of the room, in readings
-        self._rows = np.zeros((machines, self._end, channels), np.float32)
+        self._length, self._room = length, 2 * length
+        self._rows = np.zeros((machines, self._room, channels), np.float32)
         steps = np.lib.stride_tricks.sliding_window_view(self._rows, length, axis=1, writeable=False)
         self._views = steps.swapaxes(2, 3)  # (M, T + 1, T, C), no copy
-        self._next = np.full(machines, length)  # where the next reading goes
-        self._first = np.full(machines, length)  # where the first one since the restart is, or was
+        self._next = np.full(machines, length)  # the row the next reading goes to
+        self._first = np.full(
+            machines, length
+        )  # the row of the first one since the restart; below zero if it has left the room
         # For one machine: the same memory as Python numbers and bytes, several times faster than numpy's smallest access.
         self._next_of_one, self._first_of_one = self._next.data, self._first.data
         self._bytes = self._rows.data.cast("B")
         self._pack = Struct(f"{channels}f").pack_into
-        self._row_bytes = 4 * channels
-        self._machine_bytes = self._row_bytes * self._end
-        self._shown = (
-            -1
-        )  # the machine whose views are kept, since one machine alone asks for the same ones again and again
-        self._kept: list[npt.NDArray[np.float32] | None] = []
+        # Of the machines seen last, by machine and row: where the row is in bytes, and the window that ends with it.
+        self._kept: dict[int, tuple[int, npt.NDArray[np.float32]]] = {}
 
     def restart(self, machine: Machines | slice) -> None:
         """Empty the machine's window."""
@@ -48,33 +48,34 @@ class Windows:
         machine the window is a view: use it before the machine's next reading.
         """
         if isinstance(machine, int):
-            place = self._next_of_one[machine]
-            if place == self._end:
-                place = self._move(machine)
-            self._pack(self._bytes, machine * self._machine_bytes + place * self._row_bytes, *scaled)
-            self._next_of_one[machine] = end = place + 1
-            return self._view(machine, end), end - self._first_of_one[machine] >= self._length
-        places = self._next[machine]
-        if (places == self._end).any():
-            self._move(machine[places == self._end])
-            places = self._next[machine]
-        self._rows[machine, places] = np.stack(scaled, axis=-1)
-        self._next[machine] = ends = places + 1
+            row = self._next_of_one[machine]
+            if row == self._room:
+                self._move(machine)
+                row = self._next_of_one[machine]
+            offset, window = self._kept.get(machine * self._room + row) or self._keep(machine, row)
+            self._pack(self._bytes, offset, *scaled)
+            self._next_of_one[machine] = row = row + 1
+            return window, row - self._first_of_one[machine] >= self._length
+        rows = self._next[machine]
+        if (rows == self._room).any():
+            self._move(machine[rows == self._room])
+            rows = self._next[machine]
+        self._rows[machine, rows] = np.stack(scaled, axis=-1)
+        self._next[machine] = ends = rows + 1
         return self._views[machine, ends - self._length], ends - self._first[machine] >= self._length
 
-    def _view(self, machine: int, end: int) -> npt.NDArray[np.float32]:
-        """The window (1, T, C) up to the given end."""
-        if machine != self._shown:
-            self._shown, self._kept = machine, [None] * (self._end + 1)
-        view = self._kept[end]
-        if view is None:
-            self._kept[end] = view = self._views[machine : machine + 1, end - self._length]
-        return view
-
-    def _move(self, machine: Machines) -> int:
-        """Move the newest T - 1 readings to the beginning of the machines' room; returns where the next one goes."""
-        kept = self._length - 1
-        self._rows[machine, :kept] = self._rows[machine, self._end - kept :]
-        self._first[machine] -= self._end - kept
-        self._next[machine] = kept
+    def _keep(self, machine: int, row: int) -> tuple[int, npt.NDArray[np.float32]]:
+        """Where a machine's row is in bytes, and the window (1, T, C) that ends with it."""
+        if len(self._kept) > KEPT * self._length:
+            self._kept.clear()
+        place = machine * self._room + row
+        window = self._views[machine : machine + 1, row + 1 - self._length]
+        self._kept[place] = kept = (place * self._rows.strides[1], window)
         return kept
+
+    def _move(self, machine: Machines) -> None:
+        """Move the newest T - 1 readings to the beginning of the machines' room."""
+        kept = self._length - 1
+        self._rows[machine, :kept] = self._rows[machine, self._room - kept :]
+        self._first[machine] -= self._room - kept
+        self._next[machine] = kept
