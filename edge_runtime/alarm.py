@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edge_runtime.clean import LONGEST, NEVER, Machines, holds_anywhere, read
 from edge_runtime.manifest import AlarmPolicy
-from edge_runtime.readings import ACTIVE, CLEARED, RAISED
+from edge_runtime.readings import ACTIVE, CLEARED, QUIET, RAISED
 
 
 class Alarm:
@@ -30,11 +30,13 @@ class Alarm:
         self._calm = np.zeros(machines, np.int64)  # scores in a row below the exit level
         self._is_active = np.zeros(machines, np.bool_)
         self._quiet_until = np.full(machines, NEVER)
+        self._is_busy = np.zeros(machines, np.bool_)  # is active, or has a history
+        self._is_busy_of_one = self._is_busy.data  # the same memory, as Python's truths
 
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine, a raised alarm too."""
         self.restart(machine)
-        self._is_active[machine] = False
+        self._is_active[machine] = self._is_busy[machine] = False
         self._quiet_until[machine] = NEVER
 
     def restart(self, machine: Machines | slice) -> None:
@@ -57,12 +59,13 @@ class Alarm:
         `threshold` (...) is the one that judges these scores, where it is not always the same. The same arithmetic serves arrays and, for one machine, plain Python numbers, which are much faster than numpy's.
         """
         # Any: each name below is a number for one machine and an array for several.
-        history: Any = read(self._history, machine)
-        was_active: Any = read(self._is_active, machine)
+        is_busy: Any = (self._is_busy_of_one if type(machine) is int else self._is_busy)[machine]
         enter: Any = self._enter if threshold is None else self._policy.enter * threshold
         is_above: Any = score > enter
-        if not holds_anywhere(is_above | was_active | (history != 0)):
-            return was_active * ACTIVE  # all is quiet, and the state says so already
+        if (is_above is False and is_busy is False) or not holds_anywhere(is_above | is_busy):
+            return QUIET * is_above  # all is quiet, and the state says so already
+        history: Any = read(self._history, machine)
+        was_active: Any = read(self._is_active, machine)
         quiet_until: Any = read(self._quiet_until, machine)
         hits = read(self._hits, machine) + is_above - (history >> (self._n - 1) & 1)
         exit_level: Any = self._exit if threshold is None else self._policy.exit * threshold
@@ -70,10 +73,12 @@ class Alarm:
         raises = is_above & (hits >= self._k) & (was_active == 0) & (time >= quiet_until)
         clears = was_active & (calm >= self._n)
 
-        self._history[machine] = (history << 1 | is_above) & self._mask
+        self._history[machine] = history = (history << 1 | is_above) & self._mask
         self._hits[machine] = hits
         self._calm[machine] = calm
+        is_active = (was_active | raises) & (clears == 0)
+        self._is_busy[machine] = is_active | (history != 0)
         if holds_anywhere(raises | clears):
-            self._is_active[machine] = (was_active | raises) & (clears == 0)
+            self._is_active[machine] = is_active
             self._quiet_until[machine] = quiet_until + clears * (time + self._cooldown - quiet_until)
         return raises * RAISED + clears * CLEARED + (was_active & (clears == 0)) * ACTIVE

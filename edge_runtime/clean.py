@@ -58,7 +58,8 @@ class Clean:
         low = [-np.inf if channel.low is None else channel.low for channel in channels]
         high = [np.inf if channel.high is None else channel.high for channel in channels]
         lows, highs = np.maximum(low, center - reach), np.minimum(high, center + reach)
-        self._limits = list(zip(lows.tolist(), highs.tolist(), strict=True))
+        self.limits = list(zip(lows.tolist(), highs.tolist(), strict=True))
+        """The least and the greatest value of each channel that is not out of range."""
         self._longest_gap = round(min(sampling.longest_gap_s, LONGEST) * 1e6)
         self._hold_limit = cleaning.hold_limit
         self._medians = None if cleaning.medians is None else np.array(cleaning.medians)
@@ -67,9 +68,10 @@ class Clean:
         ]
         self._tells_silent = sensors is not None and sensors.silent
         self._last_time = np.full(machines, NEVER)
+        self._last_time_of_one = self._last_time.data  # the same memory, read and written as Python numbers
         self._held = np.full((len(channels), machines), np.nan)
-        self.held = list(self._held)
-        """Each channel's last good value (M,), NaN where there is none, or none young enough to be held."""
+        self._held_columns = list(self._held)
+        self._newest: dict[int, tuple[float, ...]] = {}  # by machine, not yet in the arrays
         self._held_for = np.zeros((len(channels), machines), np.int64)
         self._silent_for = np.zeros((len(channels), machines), np.int64)
         self._holds_any = False
@@ -80,6 +82,23 @@ class Clean:
         """Forget the machine's readings."""
         self._last_time[machine] = NEVER
 
+    @property
+    def held(self) -> list[npt.NDArray[np.float64]]:
+        """Each channel's last good value (M,), NaN where there is none, or none young enough to be held."""
+        if self._newest:
+            for machine, values in self._newest.items():
+                self._held[:, machine] = values
+            self._newest.clear()
+        return self._held_columns
+
+    def take(self, machine: int, values: tuple[float, ...], time: int) -> bool:
+        """Take one machine's reading, all of it within the limits; false, and nothing changes, if it is not as usual otherwise."""
+        if self._rates or self._holds_any or not 0 < time - self._last_time_of_one[machine] <= self._longest_gap:
+            return False
+        self._last_time_of_one[machine] = time
+        self._newest[machine] = values
+        return True
+
     def step(
         self, machine: Machines, values: Columns, time: int | npt.NDArray[np.int64]
     ) -> tuple[Columns, int | npt.NDArray[np.int64], Flags, Flags]:
@@ -89,16 +108,17 @@ class Clean:
         status, `SCORED` where nothing is wrong; whether the window restarts; and whether the filled values are complete, so
         that they may enter the window.
         """
+        held = self.held
         elapsed = time - read(self._last_time, machine)
         is_usual = (elapsed > 0) & (elapsed <= self._longest_gap)
-        for value, (low, high) in zip(values, self._limits):  # noqa: B905 - once a reading: `strict` costs a tenth of it
+        for value, (low, high) in zip(values, self.limits):  # noqa: B905 - once a reading: `strict` costs a tenth of it
             is_usual = is_usual & (value >= low) & (value <= high)
         for index, rate in self._rates:
-            is_usual = is_usual & (abs(values[index] - read(self.held[index], machine)) <= rate * elapsed)
+            is_usual = is_usual & (abs(values[index] - read(held[index], machine)) <= rate * elapsed)
         if is_usual if isinstance(is_usual, bool) else is_usual.all():
             self._last_time[machine] = time
-            for held, value in zip(self.held, values):  # noqa: B905 - as above
-                held[machine] = value
+            for column, value in zip(held, values):  # noqa: B905 - as above
+                column[machine] = value
             if self._holds_any:
                 self._held_for[:, machine] = self._silent_for[:, machine] = 0
             return values, SCORED, False, True
@@ -108,7 +128,7 @@ class Clean:
         self, machine: Machines, values: npt.NDArray[np.float64], time: npt.NDArray[np.int64]
     ) -> tuple[Columns, npt.NDArray[np.int64], Flags, Flags]:
         """The same for readings of which some are not as usual; `values` (C, ...)."""
-        low, high = (np.array(limits).reshape(-1, *(1,) * time.ndim) for limits in zip(*self._limits, strict=True))
+        low, high = (np.array(limits).reshape(-1, *(1,) * time.ndim) for limits in zip(*self.limits, strict=True))
         good = (values >= low) & (values <= high)
         last_time = self._last_time[machine]
         is_first = last_time == NEVER

@@ -6,23 +6,21 @@ the same state; nothing else calls them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.alarm import Alarm
+from edge_runtime.arguments import check_machine, check_machines, check_times, check_values
 from edge_runtime.engines import Engine
 from edge_runtime.errors import EngineError, ReadingError
 from edge_runtime.manifest import Manifest, MovingQuantileThreshold, SpotThreshold, Threshold
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import (
-    EARLIEST,
-    LATEST,
     SCORED,
     SENSOR_FAULT,
+    WARMING_UP,
     Moment,
     Reading,
     Verdict,
@@ -32,7 +30,8 @@ from edge_runtime.readings import (
     to_microseconds,
 )
 from edge_runtime.score import Scorer
-from edge_runtime.smooth import Smooth, smooth_table
+from edge_runtime.score_table import run_alarm, run_threshold, smooth_rows
+from edge_runtime.smooth import Smooth
 
 if TYPE_CHECKING:
     from edge_runtime.adapt import Adaptive
@@ -66,10 +65,9 @@ class Detector:
         """The most windows in one engine call."""
         self._channels = manifest.channel_names
         self._names = manifest.input_names
-        self._plain_numbers = [float] * len(self._channels)
         self._threshold = manifest.threshold.value
         self._adaptive = _adaptive(manifest.threshold, machines)
-        self._scorer = Scorer(manifest.score, manifest.output_shape)
+        self._scorer = Scorer(manifest.score, manifest.output_shape, manifest.window.length)
         self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
         self._features: Features | None = None
@@ -84,35 +82,44 @@ class Detector:
 
     def update(self, reading: Reading) -> Verdict:
         """Take one reading and answer it. Raises `ReadingError` if its form is wrong, never for what it measured."""
-        try:
-            machine = index(reading.machine)
-        except TypeError:
-            machine = -1
-        if not 0 <= machine < self.machines:
-            raise ReadingError(f"expected a machine from 0 to {self.machines - 1}, got {reading.machine!r}")
+        machine = reading.machine
+        if type(machine) is not int or not 0 <= machine < self.machines:
+            machine = check_machine(machine, self.machines)
         time = to_microseconds(reading.time)
-        values = self._check_reading(reading.values)
-        status, restarted, window = self._preparation.step(machine, values, time)
-        if restarted:
-            self._smooth.restart(machine)
-            self._alarm.restart(machine)
-        label = None if self.machines == 1 else machine
-        if window is None:
-            alarm = int(self._alarm.state(machine))
-            threshold = self._threshold if self._adaptive is None else self._adaptive.levels(machine)
-            faults = names_of(self._channels, self._preparation.faults(machine)) if status == SENSOR_FAULT else ()
-            return build_verdict(time, label, status, np.nan, threshold, alarm, self._names, (), faults)
-        score, contributions = self._scorer.step(self.engine.run(window[None])[0], window)
+        values = reading.values
+        usual = self._preparation.step_usual(machine, values, time)
+        if usual is None:
+            numbers = check_values(values, self._channels, 1).tolist()
+            status, restarted, window = self._preparation.step(machine, numbers, time)
+            if restarted:
+                self._smooth.restart(machine)
+                self._alarm.restart(machine)
+            if window is None:
+                return self._without_score(machine, time, status)
+        else:
+            window, is_full = usual
+            if not is_full:
+                return self._without_score(machine, time, WARMING_UP)
+        score, contributions = self._scorer.step(self.engine.run(window), window)
         if not score < np.inf:
             raise self._broken_engine(score)
         if not self._smooth.is_off:
             score, contributions = self._smooth.step(machine, contributions)
+        threshold = self._threshold
         if self._adaptive is None:
-            alarm = int(self._alarm.step(machine, score, time))
-            return build_verdict(time, label, status, score, self._threshold, alarm, self._names, contributions)
-        threshold = self._adaptive.step(machine, score)
-        alarm = int(self._alarm.step(machine, score, time, threshold))
-        return build_verdict(time, label, status, score, threshold, alarm, self._names, contributions)
+            alarm = self._alarm.step(machine, score, time)
+        else:
+            threshold = self._adaptive.step(machine, score)
+            alarm = self._alarm.step(machine, score, time, threshold)
+        label = None if self.machines == 1 else machine
+        return build_verdict(time, label, SCORED, score, threshold, alarm, self._names, contributions)
+
+    def _without_score(self, machine: int, time: int, status: int) -> Verdict:
+        alarm = self._alarm.state(machine)
+        threshold = self._threshold if self._adaptive is None else self._adaptive.levels(machine)
+        faults = names_of(self._channels, self._preparation.faults(machine)) if status == SENSOR_FAULT else ()
+        label = None if self.machines == 1 else machine
+        return build_verdict(time, label, status, np.nan, threshold, alarm, self._names, (), faults)
 
     def update_snapshot(
         self, time: Moment, samples: npt.ArrayLike, machine: int = 0, *, sample_rate_hz: float | None = None
@@ -134,9 +141,9 @@ class Detector:
         `ids`: (B,) machine indices, 0 to machines - 1; one that is repeated is taken in order. `values`: (B, C) in the channels'
         units, NaN where missing. `times`: (B,) as in `score`, or one time for all. Raises `ReadingError`.
         """
-        machines = self._check_machines(ids)
-        readings = self._check_values(values, 2)
-        moments = self._check_times(times, len(machines))
+        machines = check_machines(ids, self.machines)
+        readings = check_values(values, self._channels, 2)
+        moments = check_times(times, len(machines))
         if len(readings) != len(machines):
             raise ReadingError(f"expected {len(machines)} rows of values, one for each id, got {len(readings)}")
         verdicts = self._new_verdicts(machines, moments)
@@ -183,8 +190,8 @@ class Detector:
         `values`: (N, C) in the channels' units, NaN where missing. `times`: (N,) datetime64 (UTC), datetimes, or seconds since 1970.
         Returns N verdicts. A table stands alone: it neither sees nor changes what `update` has taken. Raises `ReadingError`.
         """
-        readings = self._check_values(values, 2)
-        moments = self._check_times(times, len(readings))
+        readings = check_values(values, self._channels, 2)
+        moments = check_times(times, len(readings))
         verdicts = self._new_verdicts(np.zeros(len(readings), np.int64), moments)
         preparation, alarm = self._new_state(1)
         waiting: list[int] = []
@@ -210,15 +217,15 @@ class Detector:
                     flush()
         flush()
         if not self._smooth.is_off:
-            _smooth_rows(self.manifest.score.smoothing, verdicts, restarts)
+            smooth_rows(self.manifest.score.smoothing, verdicts, restarts)
         if self._adaptive is not None:
-            _run_threshold(self.manifest.threshold, verdicts)
-        _run_alarm(alarm, verdicts, set(restarts))
+            run_threshold(self.manifest.threshold, verdicts)
+        run_alarm(alarm, verdicts, set(restarts))
         return verdicts
 
     def reset(self, machine: int | None = None) -> None:
         """Forget the readings and the alarm of one machine, or of all, and what its threshold learned."""
-        which = slice(None) if machine is None else int(self._check_machines([machine])[0])
+        which = slice(None) if machine is None else int(check_machines([machine], self.machines)[0])
         self._preparation.reset(which)
         self._smooth.restart(which)
         if self._adaptive is not None:
@@ -255,56 +262,6 @@ class Detector:
         verdicts.thresholds[:] = self._threshold
         return verdicts
 
-    def _check_reading(self, values: Sequence[float] | npt.NDArray[np.float64]) -> Sequence[float]:
-        """C plain numbers; they are the rule, so whatever else numpy can read goes the long way."""
-        if isinstance(values, (tuple, list)) and [*map(type, values)] == self._plain_numbers:
-            return values
-        numbers: list[float] = self._check_values(values, 1).tolist()
-        return numbers
-
-    def _check_values(self, values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
-        try:
-            if hasattr(values, "filled"):  # a masked array; naming its class would import numpy.ma, 40 ms at start
-                masked: Any = values
-                values = masked.astype(np.float64).filled(np.nan)
-            array = np.asarray(values, np.float64)
-        except (TypeError, ValueError, OverflowError) as fault:
-            raise ReadingError(f"expected numbers for {len(self._channels)} channels: {fault}") from None
-        if array.ndim != dimensions or array.shape[-1] != len(self._channels):
-            shape = f"({'N, ' if dimensions == 2 else ''}{len(self._channels)}{',' if dimensions == 1 else ''})"
-            raise ReadingError(f"expected values {shape} for {', '.join(self._channels)}, got {array.shape}")
-        return array
-
-    def _check_machines(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        try:
-            machines = np.asarray(ids)
-        except ValueError as fault:
-            raise ReadingError(f"expected machine ids (B,) as whole numbers: {fault}") from None
-        if machines.ndim != 1 or (machines.size and machines.dtype.kind not in "iu"):
-            raise ReadingError(f"expected machine ids (B,) as whole numbers, got {machines.dtype} {machines.shape}")
-        outside = (machines < 0) | (machines >= self.machines)
-        if outside.any():
-            raise ReadingError(f"expected machines from 0 to {self.machines - 1}, got {machines[outside][0]}")
-        return machines.astype(np.int64)
-
-    def _check_times(self, times: Any, count: int) -> npt.NDArray[np.int64]:
-        if isinstance(times, np.ndarray) and times.dtype.kind == "M":
-            if np.isnat(times).any():
-                raise ReadingError("expected times, got NaT")
-            try:
-                moments = times.astype("datetime64[us]").astype(np.int64)
-            except OverflowError:  # numpy 2.5; before, the number wrapped around
-                moments = np.array([LATEST + 1])
-            if moments.size and not (moments.min() >= EARLIEST and moments.max() <= LATEST):
-                raise ReadingError("expected times in the years 1 to 9999, got earlier or later ones")
-        elif isinstance(times, Sequence) or (isinstance(times, np.ndarray) and times.ndim):
-            moments = np.array([to_microseconds(moment) for moment in times], np.int64)
-        else:
-            moments = np.full(count, to_microseconds(times))
-        if moments.shape != (count,):
-            raise ReadingError(f"expected {count} times, one for each row of values, got {moments.shape}")
-        return moments
-
 
 def _rounds(machines: npt.NDArray[np.int64]) -> list[slice | npt.NDArray[np.int64]]:
     """Rows of readings such that no machine comes twice in a round, in order of arrival."""
@@ -318,13 +275,6 @@ def _rounds(machines: npt.NDArray[np.int64]) -> list[slice | npt.NDArray[np.int6
     return [np.nonzero(turn == each)[0] for each in range(int(turn.max()) + 1)]
 
 
-def _smooth_rows(weight: float, verdicts: Verdicts, restarts: list[int]) -> None:
-    """Smooth a table's scores in order of time; `restarts` are the rows at which the window began anew."""
-    rows = np.flatnonzero(verdicts.scored)
-    begins = np.diff(np.searchsorted(restarts, rows, side="right"), prepend=-1) != 0
-    verdicts.scores[rows], verdicts.contributions[rows] = smooth_table(weight, verdicts.contributions[rows], begins)
-
-
 def _adaptive(threshold: Threshold, machines: int) -> Adaptive | None:
     """The state of a threshold that adapts; None for one that does not, which then costs nothing, not even the import."""
     if not isinstance(threshold, (MovingQuantileThreshold, SpotThreshold)):
@@ -334,19 +284,5 @@ def _adaptive(threshold: Threshold, machines: int) -> Adaptive | None:
     return adaptive(threshold, machines)
 
 
-def _run_threshold(threshold: Threshold, verdicts: Verdicts) -> None:
-    """Take a table's scores in order and fill in the threshold that was in force at each reading."""
-    from edge_runtime.adapt import levels_of
-
-    verdicts.thresholds[:] = levels_of(threshold, verdicts.scores)
-
-
-def _run_alarm(alarm: Alarm, verdicts: Verdicts, restarts: set[int]) -> None:
-    """Take a table's scores in order of time and fill in the alarm's states."""
-    times = verdicts.times.astype(np.int64).tolist()
-    thresholds = verdicts.thresholds.tolist()
-    rows = zip(verdicts.status_codes.tolist(), verdicts.scores.tolist(), times, thresholds, strict=True)
-    for row, (status, score, time, threshold) in enumerate(rows):
-        if row in restarts:
-            alarm.restart(0)
-        verdicts.alarm_codes[row] = alarm.step(0, score, time, threshold) if status == SCORED else alarm.state(0)
+from edge_runtime.opening import choose_variant as choose_variant  # noqa: E402 - moved; opening needs the class above
+from edge_runtime.opening import load as load  # noqa: E402

@@ -104,25 +104,105 @@ class Alert(NamedTuple):
         )
 
 
-class Verdict(NamedTuple):
-    """The answer to one reading. `anomalous` is None unless `status` is `scored`."""
+class Verdict:
+    """The answer to one reading. `anomalous` is None unless `status` is `scored`.
 
-    time: datetime
-    """Of the reading, UTC; it is the last one of the window that was scored."""
-    machine: int | None
-    """None where the detector watches one machine only."""
-    status: str
-    """One of `STATUSES`."""
-    score: float | None
-    threshold: float
-    anomalous: bool | None
-    """Whether the score is above the threshold."""
-    alarm: str
-    """One of `ALARM_STATES`."""
-    contributions: Mapping[str, float] | None
-    """The share of each channel in the score; they add up to it."""
-    fault_channels: tuple[str, ...] = ()
-    """The channels whose sensors are at fault where `status` is `sensor_fault`, else none."""
+    It cannot be changed, and is equal to another one that says the same. It keeps what it was made from: a device that looks at the
+    alarm alone does not pay for a datetime and a dictionary.
+    """
+
+    __slots__ = ("_codes",)
+    __match_args__ = (
+        "time", "machine", "status", "score", "threshold", "anomalous", "alarm", "contributions", "fault_channels",
+    )  # fmt: skip
+    _codes: tuple[Any, ...]
+
+    def __init__(
+        self,
+        time: datetime,
+        machine: int | None,
+        status: str,
+        score: float | None,
+        threshold: float,
+        anomalous: bool | None,
+        alarm: str,
+        contributions: Mapping[str, float] | None,
+        fault_channels: tuple[str, ...] = (),
+    ) -> None:
+        channels, values = ((), None) if contributions is None else (tuple(contributions), [*contributions.values()])
+        codes = (STATUSES.index(status), score, threshold, anomalous, ALARM_STATES.index(alarm), channels, values)
+        self._codes = (to_microseconds(time), machine, *codes, fault_channels)
+
+    @property
+    def time(self) -> datetime:
+        """Of the reading, UTC; it is the last one of the window that was scored."""
+        return EPOCH + timedelta(0, 0, self._codes[0])
+
+    @property
+    def machine(self) -> int | None:
+        """None where the detector watches one machine only."""
+        machine: int | None = self._codes[1]
+        return machine
+
+    @property
+    def status(self) -> str:
+        """One of `STATUSES`."""
+        return STATUSES[self._codes[2]]
+
+    @property
+    def score(self) -> float | None:
+        """None unless `status` is `scored`."""
+        score: float | None = self._codes[3]
+        return score
+
+    @property
+    def threshold(self) -> float:
+        """What the score was, or would be, compared with."""
+        threshold: float = self._codes[4]
+        return threshold
+
+    @property
+    def anomalous(self) -> bool | None:
+        """Whether the score is above the threshold."""
+        anomalous: bool | None = self._codes[5]
+        return anomalous
+
+    @property
+    def alarm(self) -> str:
+        """One of `ALARM_STATES`."""
+        return ALARM_STATES[self._codes[6]]
+
+    @property
+    def contributions(self) -> dict[str, float] | None:
+        """The share of each channel in the score; they add up to it."""
+        channels, values = self._codes[7:9]
+        return None if values is None else dict(zip(channels, values, strict=True))
+
+    @property
+    def fault_channels(self) -> tuple[str, ...]:
+        """The channels whose sensors are at fault where `status` is `sensor_fault`, else none."""
+        names: tuple[str, ...] = self._codes[9]
+        return names
+
+    def __iter__(self) -> Iterator[Any]:
+        return (getattr(self, name) for name in self.__match_args__)
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Verdict) else NotImplemented
+
+    def __repr__(self) -> str:
+        return f"Verdict({', '.join(f'{name}={value!r}' for name, value in self._asdict().items())})"
+
+    def __reduce__(self) -> tuple[type[Verdict], tuple[Any, ...]]:
+        return Verdict, tuple(self)
+
+    def _asdict(self) -> dict[str, Any]:
+        """The fields by name, as a named tuple gives them."""
+        return dict(zip(self.__match_args__, self, strict=True))
+
+    def _replace(self, **changes: Any) -> Verdict:
+        """Another one with these fields changed, as a named tuple gives it."""
+        return Verdict(**(self._asdict() | changes))
 
     def to_json(self) -> dict[str, Any]:
         """What the `--json` lines carry."""
@@ -214,21 +294,16 @@ def build_verdict(
     fault_channels: tuple[str, ...] = (),
 ) -> Verdict:
     """A `Verdict` from codes; score and contributions are left out unless the status is `scored`."""
-    time = EPOCH + timedelta(0, 0, microseconds)
-    if status != SCORED:
-        return Verdict(
-            time, machine, STATUSES[status], None, threshold, None, ALARM_STATES[alarm], None, fault_channels
-        )
-    return Verdict(
-        time,
-        machine,
-        "scored",
-        score,
-        threshold,
-        score > threshold,
-        ALARM_STATES[alarm],
-        dict(zip(channels, contributions)),  # noqa: B905 - once a reading: `strict` doubles it
-    )
+    verdict = _new(Verdict)
+    if status == SCORED:
+        codes = (microseconds, machine, status, score, threshold, score > threshold, alarm, channels, contributions, ())
+        verdict._codes = codes
+    else:
+        verdict._codes = (microseconds, machine, status, None, threshold, None, alarm, (), None, fault_channels)
+    return verdict
+
+
+_new = object.__new__
 
 
 def names_of(sensors: tuple[str, ...], faults: npt.NDArray[np.bool_]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ The residuals e (K, C) are what the model gives for the window's last K readings
 from __future__ import annotations
 
 from functools import reduce
-from operator import add
+from operator import add, mul
 
 import numpy as np
 import numpy.typing as npt
@@ -29,25 +29,38 @@ normal readings would otherwise make every other reading of it anomalous."""
 class Scorer:
     """Scores windows, without memory: smoothing over time is `smooth.py`'s."""
 
-    def __init__(self, score: Score, output_shape: tuple[int, int]) -> None:
-        """`output_shape`: what the model answers, (K, F)."""
+    def __init__(self, score: Score, output_shape: tuple[int, int], length: int | None = None) -> None:
+        """`output_shape`: what the model answers, (K, F); `length`: the window's T, which saves work where all of it is scored."""
         estimated, channels = output_shape
-        self._steps = steps = estimated if score.last is None else score.last
-        self._ones = np.ones(steps, np.float32)
+        steps = estimated if score.last is None else score.last
+        self._is_of_all = length == estimated == steps
         self._squared = score.kind != "mae"
-        self._share = 1 / (steps * channels)
-        self._whitening = None if score.whitening is None else np.array(score.whitening, np.float32)
+        whitening = None if score.whitening is None else np.array(score.whitening)
+        # A whitening that mixes no channels is a weight of each channel's total: nothing is to be done at every step.
+        self._weights = None
+        if whitening is not None and np.count_nonzero(whitening) == np.count_nonzero(whitening.diagonal()):
+            self._weights, whitening = (whitening.diagonal() ** 2).tolist(), None
+        self._whitening = None if whitening is None else whitening.astype(np.float32)
+        # The product with these is the mean over steps and channels, and the cheapest sum over the steps there is.
+        self._shares = np.full(steps, 1 / (steps * channels), np.float32)
+        self._error = np.empty((1, steps, channels), np.float32)
+        self._error_of_one, self._sum_of_one = self._error[0], self._shares.dot
 
     def step(
         self, reconstruction: npt.NDArray[np.float32], window: npt.NDArray[np.float32]
     ) -> tuple[float, list[float]]:
-        """Score one window (T, F) against the model's output (K, F).
+        """Score one window (1, T, F) against the model's output (1, K, F).
 
         Returns the score and the contributions of the F inputs; they add up to the score.
         """
-        share = self._share
-        contributions = [total * share for total in self._totals(reconstruction, window).tolist()]
-        return reduce(add, contributions), contributions
+        self._errors(reconstruction, window, self._error)
+        contributions = self._sum_of_one(self._error_of_one).tolist()
+        if self._weights is not None:
+            contributions = [*map(mul, contributions, self._weights)]
+        score = 0.0
+        for contribution in contributions:  # `sum` would not add one after the other in every version of Python
+            score += contribution
+        return score, contributions
 
     def step_many(
         self, reconstructions: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]
@@ -57,24 +70,29 @@ class Scorer:
         Returns the scores (B,) and the contributions (B, F). The same sums in the same order as for one window, so the bits
         are the same too.
         """
-        contributions = self._totals(reconstructions, windows).astype(np.float64) * self._share
+        error = self._errors(reconstructions, windows, None)
+        # One product for each window, so the bits do not depend on how many there are.
+        contributions = np.matmul(self._shares, error).astype(np.float64)
+        if self._weights is not None:
+            contributions *= self._weights
         return reduce(add, contributions.T), contributions
 
-    def _totals(
-        self, reconstructions: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]
+    def _errors(
+        self,
+        reconstructions: npt.NDArray[np.float32],
+        windows: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32] | None,
     ) -> npt.NDArray[np.float32]:
-        """The summed errors of each channel, (..., C)."""
-        error = self._recent(reconstructions) - self._recent(windows)
+        """What each residual adds to its channel's total, (B, steps, F), in `out` if that is an array."""
+        if not self._is_of_all:
+            steps = len(self._shares)
+            reconstructions, windows = reconstructions[:, -steps:], windows[:, -steps:]
+        error = np.subtract(reconstructions, windows, out)
+        if not self._squared:
+            return np.absolute(error, error)
         if self._whitening is not None:
-            error = np.matmul(error, self._whitening)  # one product for each window, so the bits do not depend on B
-        error = np.multiply(error, error, out=error) if self._squared else np.absolute(error, out=error)
-        # The product with ones is the sum over the steps, five times cheaper than np.add.reduce for one window; for several
-        # it is one such product each, so the bits do not depend on how many there are.
-        totals: npt.NDArray[np.float32] = np.matmul(self._ones, error)
-        return totals
-
-    def _recent(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return rows if rows.shape[-2] == self._steps else rows[..., -self._steps :, :]
+            error = np.matmul(error, self._whitening)  # one product for each window, as above
+        return np.multiply(error, error, error if out is None else out)
 
 
 def fit_whitening(

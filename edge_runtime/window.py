@@ -1,7 +1,7 @@
 """The last T readings of every machine, ready for the engine without copying.
 
-A ring buffer that is written twice, T rows apart: the window that ends at any position is then one contiguous
-stretch of it, in order of time.
+A machine's readings are written one after the other into twice the room they need, so a window is always one contiguous stretch of
+it, in order of time. At the end of the room the newest T - 1 readings are moved to its beginning, once in T + 1 readings.
 """
 
 from __future__ import annotations
@@ -11,47 +11,71 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Columns, Machines, read
+from edge_runtime.clean import Columns, Machines
+
+KEPT = 4
+"""The most machines whose windows are kept as views: a machine's T + 1 take several times the memory of its readings."""
 
 
 class Windows:
-    """Ring buffers of T scaled readings for M machines."""
+    """The last T scaled readings of M machines."""
 
     def __init__(self, machines: int, length: int, channels: int) -> None:
         self.shape = (length, channels)
-        self._length = length
-        self._ring = np.zeros((machines, 2 * length, channels), np.float32)
-        steps = np.lib.stride_tricks.sliding_window_view(self._ring, length, axis=1, writeable=False)
+        self._length, self._room = length, 2 * length
+        self._rows = np.zeros((machines, self._room, channels), np.float32)
+        steps = np.lib.stride_tricks.sliding_window_view(self._rows, length, axis=1, writeable=False)
         self._views = steps.swapaxes(2, 3)  # (M, T + 1, T, C), no copy
-        both = self._ring.reshape(machines, 2, length, channels)
-        self._both = both.swapaxes(1, 2)  # (M, T, 2, C): one assignment writes a reading to both places
-        # For one machine, packing its numbers twice is three times faster than numpy's smallest assignment.
-        self._bytes = self._ring.data.cast("B")
+        self._next = np.full(machines, length)  # the row the next reading goes to
+        self._first = np.full(
+            machines, length
+        )  # the row of the first one since the restart; below zero if it has left the room
+        # For one machine: the same memory as Python numbers and bytes, several times faster than numpy's smallest access.
+        self._next_of_one, self._first_of_one = self._next.data, self._first.data
+        self._bytes = self._rows.data.cast("B")
         self._pack = Struct(f"{channels}f").pack_into
-        self._reading_bytes = 4 * channels
-        self._copy_bytes = self._reading_bytes * length
-        self._machine_bytes = 2 * self._copy_bytes
-        self._next = np.zeros(machines, np.int64)
-        self._filled = np.zeros(machines, np.int64)
+        # Of the machines seen last, by machine and row: where the row is in bytes, and the window that ends with it.
+        self._kept: dict[int, tuple[int, npt.NDArray[np.float32]]] = {}
 
     def restart(self, machine: Machines | slice) -> None:
         """Empty the machine's window."""
-        self._filled[machine] = 0
+        self._first[machine] = self._next[machine]
 
     def push(self, machine: Machines, scaled: Columns) -> tuple[npt.NDArray[np.float32], bool | npt.NDArray[np.bool_]]:
         """Add one reading (C items) to each machine's window.
 
-        Returns the windows (..., T, C) float32 that end with it, and whether they are full (...). For one machine the window
-        is a view of the ring: use it before the machine's next reading.
+        Returns the windows (B, T, C) float32 that end with it, B = 1 for one machine, and whether they are full (...). For one
+        machine the window is a view: use it before the machine's next reading.
         """
-        position = read(self._next, machine)
-        filled = read(self._filled, machine) + 1
         if isinstance(machine, int):
-            offset = machine * self._machine_bytes + position * self._reading_bytes
+            row = self._next_of_one[machine]
+            if row == self._room:
+                self._move(machine)
+                row = self._next_of_one[machine]
+            offset, window = self._kept.get(machine * self._room + row) or self._keep(machine, row)
             self._pack(self._bytes, offset, *scaled)
-            self._pack(self._bytes, offset + self._copy_bytes, *scaled)
-        else:
-            self._both[machine, position] = np.stack(scaled, axis=-1)[:, None]
-        self._next[machine] = (position + 1) % self._length
-        self._filled[machine] = filled
-        return self._views[machine, position + 1], filled >= self._length
+            self._next_of_one[machine] = row = row + 1
+            return window, row - self._first_of_one[machine] >= self._length
+        rows = self._next[machine]
+        if (rows == self._room).any():
+            self._move(machine[rows == self._room])
+            rows = self._next[machine]
+        self._rows[machine, rows] = np.stack(scaled, axis=-1)
+        self._next[machine] = ends = rows + 1
+        return self._views[machine, ends - self._length], ends - self._first[machine] >= self._length
+
+    def _keep(self, machine: int, row: int) -> tuple[int, npt.NDArray[np.float32]]:
+        """Where a machine's row is in bytes, and the window (1, T, C) that ends with it."""
+        if len(self._kept) > KEPT * self._length:
+            self._kept.clear()
+        place = machine * self._room + row
+        window = self._views[machine : machine + 1, row + 1 - self._length]
+        self._kept[place] = kept = (place * self._rows.strides[1], window)
+        return kept
+
+    def _move(self, machine: Machines) -> None:
+        """Move the newest T - 1 readings to the beginning of the machines' room."""
+        kept = self._length - 1
+        self._rows[machine, :kept] = self._rows[machine, self._room - kept :]
+        self._first[machine] -= self._room - kept
+        self._next[machine] = kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -109,6 +110,67 @@ def test_table_stream_and_many_machines_are_the_same(engine: str, T: int, C: int
             else:
                 assert_close(table, expected[machine])
                 assert_close(without_machine(many[machine]), expected[machine])
+
+
+@pytest.mark.parametrize("max_rate", [None, 20.0])
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_the_short_way_of_one_reading_is_the_long_way(clip: float | None, max_rate: float | None) -> None:
+    """Plain floats take it, arrays and whole numbers never do: the same verdicts, whatever came before and however they mix."""
+    m = rough_manifest(8, 3, Score("mse"))
+    m = replace(
+        m,
+        scaling=replace(m.scaling, clip=clip),
+        channels=tuple(replace(each, max_rate=max_rate) for each in m.channels),
+    )
+    values, times = rough_stream(300, 3, 7)
+    values[::5] = np.round(values[::5])
+    long = as_stream(handmade.detector("numpy", m), values, times)
+    assert {"scored", "gap", "out_of_range", "warming_up"} <= {verdict.status for verdict in long}
+
+    def whole(row: list[float]) -> list[float]:
+        return [int(each) if each == each and each % 1 == 0 else each for each in row]
+
+    forms: list[Any] = [tuple, list, np.array, whole]
+    moments = handmade.moments(times)
+    for first in range(4):
+        detector = handmade.detector("numpy", m)
+        alone = handmade.detector("numpy", m)
+        for row, verdict in enumerate(long):
+            mixed = forms[(first + row * row) % 4](values[row].tolist())
+            assert detector.update(Reading(moments[row], mixed)) == verdict
+            assert alone.update(Reading(moments[row], forms[first](values[row].tolist()))) == verdict
+
+
+def test_a_list_that_is_used_again_does_not_change_what_is_held() -> None:
+    """What a missing value is filled in with is the number that was handed over, not what became of the list."""
+    detectors = [handmade.detector("numpy", handmade.manifest(5, 2)) for _ in range(2)]
+    row = [0.0, 0.0]
+    for step, values in enumerate([(0.1, 0.2), (0.3, 0.4), (0.5, 0.6), (0.7, 0.8), (float("nan"), 0.9)]):
+        row[:] = values
+        verdicts = [detectors[0].update(Reading(60.0 * step, row)), detectors[1].update(Reading(60.0 * step, values))]
+        assert verdicts[0] == verdicts[1]
+    assert verdicts[0].status == "scored"
+
+
+def test_update_keeps_nothing_that_grows() -> None:
+    """After the first windows, thousands of readings of several machines leave the memory as it was."""
+    detector = handmade.detector("numpy", handmade.manifest(5, 2), machines=9)
+
+    def take(start: int, count: int) -> None:
+        for step in range(start, start + count):
+            for machine in range(9):
+                detector.update(Reading(60.0 * step, (0.1, float(step % 7)), machine))
+
+    take(0, 40)
+    tracemalloc.start()
+    try:
+        take(40, 20)
+        before, _ = tracemalloc.get_traced_memory()
+        take(60, 400)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 4096
 
 
 @pytest.mark.parametrize("last", [None, 1])

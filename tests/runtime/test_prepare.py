@@ -130,7 +130,7 @@ def test_a_derived_value_beyond_all_measure_is_limited() -> None:
     for row, value in enumerate((0.0, 1e12, -1e12)):
         _, _, window = prepare.step(0, [value, 0.0], handmade.START + row)
     assert window is not None
-    assert window[:, 2].tolist() == [np.float32(1e12), np.float32(-1e12)]
+    assert window[0, :, 2].tolist() == [np.float32(1e12), np.float32(-1e12)]
 
 
 def test_nothing_is_derived_where_nothing_is_asked_for() -> None:

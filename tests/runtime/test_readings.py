@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import datetime as dt
 import json
 import math
+import pickle
 from datetime import UTC, datetime, timedelta, timezone
 
 import handmade
@@ -114,6 +117,20 @@ def test_alerts_are_what_was_raised_or_cleared(alarm: str) -> None:
         assert "machine" not in str(alert._replace(machine=None))
     else:
         assert alert is None
+
+
+def test_a_verdict_is_a_value() -> None:
+    """Equal to one that says the same, printed as it is made, pickled whole, changed only into another one."""
+    verdict = Verdict(NOON, 7, "scored", 3.0, 2.0, True, "raised", {"a": 1.0, "b": 2.0})
+    assert verdict == eval(repr(verdict), {"Verdict": Verdict, "datetime": dt})  # noqa: S307
+    assert verdict == pickle.loads(pickle.dumps(verdict)) == copy.deepcopy(verdict)  # noqa: S301
+    assert verdict == build_verdict(to_microseconds(NOON), 7, SCORED, 3.0, 2.0, RAISED, ("a", "b"), [1.0, 2.0])
+    assert verdict._replace(machine=8) != verdict != "scored"
+    assert verdict._replace(machine=8)._asdict() == verdict._asdict() | {"machine": 8}
+    assert tuple(verdict) == tuple(verdict._asdict().values())
+    for name in Verdict.__match_args__:
+        with pytest.raises(AttributeError):
+            setattr(verdict, name, None)
 
 
 def test_verdicts_are_a_sequence() -> None:

@@ -37,7 +37,7 @@ def test_one_by_one_and_together_are_the_same_bits(T: int, C: int, B: int, kind:
     scorer = Scorer(score_of(kind, k, whitening), (T, C))
     scores, contributions = scorer.step_many(reconstructions, windows)
     for row in range(B):
-        score, shares = scorer.step(reconstructions[row], windows[row])
+        score, shares = scorer.step(reconstructions[row : row + 1], windows[row : row + 1])
         assert (score, shares) == (scores[row], contributions[row].tolist())
         error = reconstructions[row].astype(np.float64) - windows[row]
         error = error if whitening is None else error @ whitening
@@ -53,7 +53,7 @@ def test_what_is_handed_over_is_not_changed() -> None:
     for kind in get_args(ScoreKind):
         for last in (None, 2):
             scorer = Scorer(score_of(kind, last, np.eye(3)), (4, 3))
-            scorer.step(reconstructions[0], windows[0])
+            scorer.step(reconstructions[:1], windows[:1])
             scorer.step_many(reconstructions, windows)
     assert (windows == 1).all()
     assert (reconstructions == 3).all()
@@ -63,8 +63,8 @@ def test_only_the_last_steps_count() -> None:
     """Errors before them leave no trace."""
     window = np.zeros((5, 2), np.float32)
     reconstruction = np.array([[100, 100], [100, 100], [100, 100], [1, 0], [3, 4]], np.float32)
-    assert Scorer(Score("mae", 2), (5, 2)).step(reconstruction, window) == (2.0, [1.0, 1.0])
-    assert Scorer(Score("mse", 1), (5, 2)).step(reconstruction, window) == (12.5, [4.5, 8.0])
+    assert Scorer(Score("mae", 2), (5, 2)).step(reconstruction[None], window[None]) == (2.0, [1.0, 1.0])
+    assert Scorer(Score("mse", 1), (5, 2)).step(reconstruction[None], window[None]) == (12.5, [4.5, 8.0])
 
 
 def test_whitened_residuals_have_unit_size_and_no_correlation() -> None:
@@ -108,7 +108,7 @@ def test_each_whitened_residual_belongs_to_its_channel() -> None:
     for channel in range(5):
         window = np.zeros((2, 5), np.float32)
         window[:, channel] = 4
-        _, contributions = scorer.step(np.zeros_like(window), window)
+        _, contributions = scorer.step(np.zeros_like(window)[None], window[None])
         assert np.argmax(contributions) == channel
         assert contributions[channel] > 0.5 * sum(contributions)
 

@@ -1,4 +1,4 @@
-"""The ring buffer against a list of the last T readings."""
+"""The windows against a list of the last T readings."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_a_window_is_the_last_readings_in_order(length: int, C: int, actions: li
         expected[machine].append(reading)
         assert bool(is_full) == (len(expected[machine]) >= length)
         last = expected[machine][-length:]
-        assert np.array_equal(window[length - len(last) :], last)
-        assert (window.shape, window.dtype) == ((length, C), np.float32)
+        assert np.array_equal(window[0, length - len(last) :], last)
+        assert (window.shape, window.dtype) == ((1, length, C), np.float32)
 
 
 def test_one_machines_window_is_a_view_that_cannot_be_written() -> None:
@@ -37,7 +37,7 @@ def test_one_machines_window_is_a_view_that_cannot_be_written() -> None:
         assert not window.flags.owndata
         assert window.flags.c_contiguous
         with pytest.raises(ValueError, match="read-only"):
-            window[0, 0] = 1.0
+            window[0, 0, 0] = 1.0
 
 
 @given(
@@ -54,5 +54,5 @@ def test_several_machines_at_once(rounds: list[list[int]]) -> None:
         assert (got.shape, np.shape(is_full)) == ((len(machines), 3, 2), (len(machines),))
         for row, machine in enumerate(machines):
             window, full = alone.push(machine, readings[row].tolist())
-            assert np.array_equal(got[row], window)
+            assert np.array_equal(got[row], window[0])
             assert bool(is_full[row]) == bool(full)
