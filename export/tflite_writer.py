@@ -52,7 +52,8 @@ class Quantization:
             scales = scales.reshape([-1 if i == self.axis else 1 for i in range(values.ndim)])
         limits = np.iinfo(self.dtype)
         stored = np.rint(values / scales) + self.zero_point
-        return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+        clipped: npt.NDArray[Any] = np.clip(stored, limits.min, limits.max).astype(self.dtype)
+        return clipped
 
 
 def write(

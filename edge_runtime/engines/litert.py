@@ -15,4 +15,4 @@ def open_model(
     """Open a TFLite model of windows `shape` (T, F) and outputs (K, F). Raises `EngineError`."""
     from ai_edge_litert import interpreter
 
-    return TFLiteEngine(interpreter, "litert", model, shape, output_shape)
+    return TFLiteEngine(interpreter, "litert", model, shape, output_shape, options)

@@ -20,4 +20,4 @@ def open_model(
         raise EngineError(f"tflite: tflite-runtime needs numpy below 2, got {np.__version__}: pip install 'numpy<2'")
     from tflite_runtime import interpreter
 
-    return TFLiteEngine(interpreter, "tflite", model, shape, output_shape)
+    return TFLiteEngine(interpreter, "tflite", model, shape, output_shape, options)
