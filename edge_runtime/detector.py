@@ -282,7 +282,3 @@ def _adaptive(threshold: Threshold, machines: int) -> Adaptive | None:
     from edge_runtime.adapt import adaptive
 
     return adaptive(threshold, machines)
-
-
-from edge_runtime.opening import choose_variant as choose_variant  # noqa: E402 - moved; opening needs the class above
-from edge_runtime.opening import load as load  # noqa: E402
