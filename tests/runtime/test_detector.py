@@ -147,7 +147,7 @@ def test_a_list_that_is_used_again_does_not_change_what_is_held() -> None:
     row = [0.0, 0.0]
     for step, values in enumerate([(0.1, 0.2), (0.3, 0.4), (0.5, 0.6), (0.7, 0.8), (float("nan"), 0.9)]):
         row[:] = values
-        verdicts = [detectors[0].update(Reading(60.0 * step, row)), detectors[1].update(Reading(60.0 * step, values))]
+        verdicts = [detectors[0].update(Reading(float(step), row)), detectors[1].update(Reading(float(step), values))]
         assert verdicts[0] == verdicts[1]
     assert verdicts[0].status == "scored"
 
@@ -159,7 +159,8 @@ def test_update_keeps_nothing_that_grows() -> None:
     def take(start: int, count: int) -> None:
         for step in range(start, start + count):
             for machine in range(9):
-                detector.update(Reading(60.0 * step, (0.1, float(step % 7)), machine))
+                verdict = detector.update(Reading(float(step), (0.1, float(step % 7)), machine))
+                assert verdict.status == ("scored" if step > 3 else "warming_up")
 
     take(0, 40)
     tracemalloc.start()
