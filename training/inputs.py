@@ -97,9 +97,9 @@ class _Listener(Scale):
         super().__init__(scaling)
         self.rows: list[list[float]] = []
 
-    def step(self, values: Columns) -> list[float]:
+    def step(self, values: Columns, only_usual: bool = False) -> list[Any]:
         self.rows.append(list(values))
-        return super().step(values)
+        return super().step(values, only_usual)
 
 
 def least_residuals(sections: PreparationSections) -> npt.NDArray[np.float64]:
