@@ -315,3 +315,19 @@ def test_check_shape(got: tuple[Any, ...]) -> None:
         check_shape("x", got, (8, 3))
     for batch in (1, "batch", None):
         check_shape("x", (batch, 8, 3), (8, 3))
+
+
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_an_engine_leaves_arithmetic_as_it_was(engine: str) -> None:
+    """Subnormal numbers are not flushed to zero afterwards, as tflite-runtime's 32-bit library would have it."""
+    code = """
+import sys, handmade
+from edge_runtime.engines import open_engine
+open_engine(sys.argv[1], handmade.model_file(sys.argv[1], 8, 3), (8, 3))
+print(sys.float_info.min / 4 > 0)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, engine], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "True"
