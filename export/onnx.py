@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from edge_runtime.errors import ExportError
-from export.tflite import count_lstm_layers
+from export.tflite_graph import count_lstm_layers
 
 OPSET = 17
 """What ONNX Runtime 1.12 and later run; the LSTM operator has not changed since 14."""
