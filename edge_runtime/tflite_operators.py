@@ -1,7 +1,4 @@
-"""The operators that tflite-runtime 2.14 has, each with the newest version of it.
-
-From what that release registers (`tensorflow/lite/core/kernels/register.cc`, tag v2.14.0), for the operators that export makes.
-"""
+"""The operators that tflite-runtime 2.14 has, each with the newest version of it, as far as exported files use them."""
 
 from __future__ import annotations
 
@@ -9,17 +6,19 @@ from collections.abc import Mapping
 
 TFLITE_RUNTIME = {
     "ADD": 5,
-    "CONCATENATION": 4,
+    "CONCATENATION": 3,
     "CONV_2D": 7,
     "DEQUANTIZE": 5,
     "FULLY_CONNECTED": 10,
-    "MUL": 6,
+    "LOGISTIC": 3,
+    "MUL": 4,
+    "PACK": 4,
     "QUANTIZE": 3,
     "RESHAPE": 1,
-    "SLICE": 5,
+    "SLICE": 3,
     "SPLIT": 4,
     "STRIDED_SLICE": 8,
-    "SUB": 5,
+    "SUB": 3,
     "TANH": 3,
     "TILE": 3,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": 4,

@@ -25,7 +25,8 @@ def unroll(builder: Builder, layer: Any, value: Value) -> Value:
     units = len(recurrent)
     order = np.r_[0 : 2 * units, 3 * units : 4 * units, 2 * units : 3 * units]  # i, f, o, g
     halves = np.repeat(np.array([0.5, 1.0], np.float32), [3 * units, units])
-    kernel, recurrent, bias = (each[..., order] * halves for each in (kernel / value.scale, recurrent / 2, bias))
+    kernel, recurrent = kernel / np.float32(value.scale), recurrent / np.float32(2)
+    kernel, recurrent, bias = ((each[..., order] * halves).astype(np.float32) for each in (kernel, recurrent, bias))
     outputs = _Cell(builder, layer.name, kernel, recurrent, bias).run(_step_inputs(builder, layer.name, value))
     return Steps(outputs, 2.0) if layer.return_sequences else Whole(outputs[-1], 2.0)
 

@@ -64,7 +64,7 @@ class Quantization:
         expected = {name: np.shape(values) for name, values in program.constants.items()}
         got = {name: np.shape(values) for name, values in self.constants.items()}
         if expected != got:
-            wrong = sorted(name for name in expected | got if expected.get(name) != got.get(name))[0]
+            wrong = min(name for name in expected | got if expected.get(name) != got.get(name))
             raise ValueError(
                 f"quantization: expected {wrong!r} of shape {expected.get(wrong)}, got {got.get(wrong)}: it is of another model"
             )

@@ -71,7 +71,6 @@ class TFLiteEngine:
         self._quantization = inputs[0]["quantization"] if inputs[0]["dtype"] is np.int8 else None
         self._output_quantization = outputs[0]["quantization"] if outputs[0]["dtype"] is np.int8 else None
         self._batch = largest_batch(signatures)
-        self._runner: Any = None
 
     def run(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if len(windows) == 1:
@@ -105,26 +104,26 @@ class TFLiteEngine:
         if self._interpreter is None:
             raise EngineError(f"{self._name}: the engine is closed")
         try:
-            if self._runner is None:
-                with _quiet():
-                    self._runner = self._interpreter.get_signature_runner(f"batch_{self._batch}")
             given = windows if self._quantization is None else quantize(windows, self._quantization)
             if self._has_state:
                 self._interpreter.reset_all_variables()
-            (output,) = self._runner(input=np.ascontiguousarray(given)).values()
+            # Made for each call: as long as there is a runner, the interpreter refuses to run a single window.
+            runner = self._interpreter.get_signature_runner(f"batch_{self._batch}")
+            (output,) = runner(input=np.ascontiguousarray(given)).values()
         except (ValueError, RuntimeError) as fault:
             raise EngineError(f"{self._name}: {first_line(fault)}") from None
         got: npt.NDArray[np.float32] = output
         return got if self._output_quantization is None else dequantize(got, self._output_quantization)
 
     def close(self) -> None:
-        self._interpreter = self._runner = None
+        self._interpreter = None
 
 
 def quantize(values: npt.NDArray[np.float32], quantization: tuple[float, int]) -> npt.NDArray[np.int8]:
     """Real numbers as a tensor of this (scale, zero point) stores them: to the nearest, clipped to what int8 holds."""
     scale, zero_point = quantization
-    return np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+    stored: npt.NDArray[np.int8] = np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+    return stored
 
 
 def dequantize(stored: npt.NDArray[Any], quantization: tuple[float, int]) -> npt.NDArray[np.float32]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from family_specs import untrained
 
 from edge_runtime.engines import open_engine
 from edge_runtime.errors import ExportError
-from export import tflite
+from export import tflite, tflite_graph
 from training.config import DenseAutoencoder, LSTMAutoencoder
 from training.models import build
 
@@ -31,7 +32,7 @@ def test_every_lstm_layer_is_one_fused_kernel(twin: Any, int8_weights: bool) -> 
     model = tflite.convert(twin, SHAPE, int8_weights=int8_weights)
     found = tflite.operators(model)
     assert found.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 4
-    assert set(found) <= set(tflite.ALLOWED)
+    assert set(found) <= set(tflite_graph.FUSED)
 
 
 def test_the_converted_model_reconstructs_as_keras_does(twin: Any) -> None:
@@ -59,7 +60,7 @@ def test_an_lstm_that_becomes_a_loop_is_refused_by_the_operators_name() -> None:
     model = tf_keras.Model(window, tf_keras.layers.Dense(SHAPE[1])(hidden))
     with pytest.raises(ExportError, match="unexpected operator") as refused:
         tflite.convert(model, SHAPE)
-    assert not {word.strip(",") for word in str(refused.value).split("allowed:")[0].split()} & set(tflite.ALLOWED)
+    assert not {word.strip(",") for word in str(refused.value).split("allowed:")[0].split()} & set(tflite_graph.FUSED)
 
 
 def test_an_operator_outside_the_list_is_refused_by_name() -> None:
@@ -84,6 +85,48 @@ def test_an_operator_that_is_too_new_is_refused(monkeypatch: pytest.MonkeyPatch)
     import tf_keras
 
     model = build(DenseAutoencoder("dense_autoencoder"), *SHAPE, tf_keras)
-    monkeypatch.setitem(tflite.ALLOWED, "FULLY_CONNECTED", 0)
+    monkeypatch.setitem(tflite_graph.FUSED, "FULLY_CONNECTED", 0)
     with pytest.raises(ExportError, match="expected FULLY_CONNECTED of version 0 or older, which tflite-runtime runs"):
         tflite.convert(model, SHAPE)
+
+
+def test_full_int8_takes_and_gives_int8() -> None:
+    """The engine still takes and gives float32, and the estimate is the model's within a tenth."""
+    import tf_keras
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = untrained(LSTMAutoencoder("lstm_autoencoder", units=16), SHAPE, tf_keras)
+    windows = np.random.default_rng(1).normal(size=(64, *SHAPE)).astype(np.float32)
+    data = tflite.convert(model, SHAPE, representative=windows)
+    assert tflite.operators(data).count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 2
+    interpreter = Interpreter(model_content=data)
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert given["dtype"] is made["dtype"] is np.int8
+    expected = np.asarray(model(windows))
+    got = open_engine("litert", data, SHAPE).run(windows)
+    assert got.dtype == np.float32
+    assert 0 < np.abs(got - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_windows_of_another_shape_give_no_ranges(twin: Any) -> None:
+    """Nor do none at all."""
+    for wrong in (np.zeros((3, 4, 3), np.float32), np.zeros((0, *SHAPE), np.float32)):
+        with pytest.raises(ExportError, match=r"expected windows \(B, 8, 3\) for int8, got \("):
+            tflite.convert(twin, SHAPE, representative=wrong)
+
+
+def test_the_versions_of_a_file() -> None:
+    """The newest of each operator."""
+    import keras
+
+    model = build(DenseAutoencoder("dense_autoencoder"), *SHAPE, keras)
+    assert tflite.operator_versions(tflite.convert_unrolled(model, SHAPE)) == {"RESHAPE": 1, "FULLY_CONNECTED": 1}
+
+
+def test_an_unrolled_model_that_has_no_operations_is_refused() -> None:
+    """By the layer's name."""
+    import keras
+
+    window = keras.Input(SHAPE, name="window")
+    with pytest.raises(ExportError, match="tflite: layer 'soft': expected LSTM"):
+        tflite.convert_unrolled(keras.Model(window, keras.layers.Softmax(name="soft")(window)), SHAPE)

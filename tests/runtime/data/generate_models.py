@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from export import numpy_weights, onnx, tflite
+from export import numpy_weights, onnx, tflite, tflite_writer
 from training.config import ConvAutoencoder, LinearAutoencoder, LSTMAutoencoder, LSTMForecaster, Model
+from training.flatten import flatten
 from training.models import build
 
 SHAPES = ((4, 1), (5, 2), (8, 3), (16, 8), (6, 19))
@@ -28,7 +29,7 @@ FOLDER = Path(__file__).parent / "models"
 
 
 def main() -> None:
-    """Write every shape's and every family's models, and one large enough that its weights become int8."""
+    """Write every shape's and every family's models, one large enough that its weights become int8, and other graphs."""
     FOLDER.mkdir(exist_ok=True)
     for length, channels in SHAPES:
         model = _untrained(LSTMAutoencoder("lstm_autoencoder", units=4), (length, channels))
@@ -39,6 +40,12 @@ def main() -> None:
     model = _untrained(ConvAutoencoder("conv_autoencoder", filters=(16, 16), latent=8), shape, 0.1)
     for name, int8_weights in (("float32", False), ("int8", True)):
         (FOLDER / f"conv-{name}.tflite").write_bytes(tflite.convert(model, shape, int8_weights=int8_weights))
+    shape = (8, 3)  # the weights of t8-c3
+    model = _untrained(LSTMAutoencoder("lstm_autoencoder", units=4), shape)
+    (FOLDER / "unrolled.tflite").write_bytes(tflite.convert_unrolled(model, shape))
+    (FOLDER / "unrolled-batch.tflite").write_bytes(tflite_writer.write(flatten(model, shape), (1, 4)))
+    windows = np.random.default_rng(1).normal(size=(100, *shape)).astype(np.float32)
+    (FOLDER / "full-int8.tflite").write_bytes(tflite.convert(model, shape, representative=windows))
 
 
 def _untrained(spec: Model, shape: tuple[int, int], spread: float = 0.7) -> Any:
