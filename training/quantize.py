@@ -32,6 +32,9 @@ __all__ = [
 
 TAILS = (0.02, 99.98)
 """The percentiles of a tensor that plain calibration takes for its range: the few numbers beyond are clipped."""
+SATURATED = {"gates": 6.0, "candidate_in": 3.3, "new": 1.0, "kept": 4.0, "cell": 4.0}
+"""Beyond this, by the last part of the role, the activation that follows is flat within half a step of int8 or little more: a wider range
+would only make the steps coarser."""
 MOST_WINDOWS = 1000
 """No more normal windows than these are calibrated or fine-tuned with."""
 
@@ -45,6 +48,8 @@ class QuantizeRule:
     batch_size: int = 64
     learning_rate: float = 0.001
     """At the start; it falls to zero along half a cosine."""
+    float_cell: bool = False
+    """Whether the cells of the LSTM layers stay float32: closer to the trained model, and slower."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -102,13 +107,17 @@ def calibrate_ranges(program: Program, windows: Array) -> dict[str, tuple[float,
         return values
 
     evaluate(program, windows, look)
-    return {name: (float(np.min(each)), float(np.max(each))) for name, each in limits.items()}
+    return {name: _limits(np.array(each), SATURATED[name.rpartition("/")[2]]) for name, each in limits.items()}
 
 
-def plain(model: Any, windows: Array, seed: int = 0) -> Quantization:
+def _limits(percentiles: Array, most: float) -> tuple[float, float]:
+    return max(float(percentiles.min()), -most), min(float(percentiles.max()), most)
+
+
+def plain(model: Any, windows: Array, seed: int = 0, *, float_cell: bool = False) -> Quantization:
     """Calibration alone: a Keras model's own weights, with ranges from normal `windows` (B, T, F). Raises as `flatten_int8`."""
     taught = teaching_windows(windows, seed)
-    program = flatten_int8(model, windows.shape[1:], taught)
+    program = flatten_int8(model, windows.shape[1:], taught, float_cell=float_cell)
     return Quantization(program.constants, calibrate_ranges(program, taught))
 
 
@@ -125,7 +134,7 @@ def fine_tune(
 
     start = time.monotonic()
     taught = teaching_windows(windows, seed)
-    program = flatten_int8(model, windows.shape[1:], taught)
+    program = flatten_int8(model, windows.shape[1:], taught, float_cell=settings.float_cell)
     before = Quantization(program.constants, calibrate_ranges(program, taught))
     wanted = evaluate(program, taught)
     graph = RoundedGraph(program, before)
