@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from edge_runtime.errors import ExportError
 from export.tflite_writer import Quantization as Stored
 from export.tflite_writer import write

@@ -13,7 +13,6 @@ from training.flat import Add, Convolve, FullyConnected, Program, Tanh
 from training.flat_builder import Builder, Steps, Value, Whole
 from training.flatten_lstm import unroll
 
-
 Unroll = Callable[[Builder, Any, Value], Value]
 """From an LSTM layer and the value of its input to the value of its output."""
 

@@ -52,7 +52,9 @@ def flatten_int8(
     naming a layer that cannot be flattened, or if there is no LSTM layer.
     """
     if not any(type(layer).__name__ == "LSTM" for layer in model.layers):
-        raise ValueError("expected a model with an LSTM layer: any other is int8 throughout when it is converted as it is")
+        raise ValueError(
+            "expected a model with an LSTM layer: any other is int8 throughout when it is converted as it is"
+        )
     unroll = _Unroll(windows, float_cell)
     return _convert_for_float(flatten(model, shape, unroll), unroll.int8)
 
@@ -186,14 +188,15 @@ def _is_int8(builder: Builder, tensor: str, int8: set[str]) -> bool:
     if tensor in int8:
         return True
     made = [operation for operation in builder.operations if tensor in operation.outputs]
-    return bool(made) and isinstance(made[0], Concatenate | Reshape | Slice) and _is_int8(
-        builder, made[0].inputs[0], int8
+    return (
+        bool(made) and isinstance(made[0], Concatenate | Reshape | Slice) and _is_int8(builder, made[0].inputs[0], int8)
     )
 
 
 def _convert_for_float(program: Program, hidden: set[str]) -> Program:
     """With a `Convert` wherever something outside the LSTM layers reads one of their outputs."""
-    shapes, operations = dict(program.shapes), []
+    shapes = dict(program.shapes)
+    operations: list[Operation] = []
     int8 = int8_tensors(program)
     made: dict[str, str] = {}
     for operation in program.operations:
@@ -216,4 +219,3 @@ def is_cell(operation: Operation) -> bool:
 def role(tensor: str) -> str:
     """A tensor's name without the number of its step: what all steps share."""
     return "/".join(part for part in tensor.split("/") if not part.isdecimal())
-

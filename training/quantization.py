@@ -69,7 +69,7 @@ class Quantization:
         expected = {name: np.shape(values) for name, values in program.constants.items()}
         got = {name: np.shape(values) for name, values in self.constants.items()}
         if expected != got:
-            wrong = sorted(name for name in expected | got if expected.get(name) != got.get(name))[0]
+            wrong = min(name for name in expected | got if expected.get(name) != got.get(name))
             raise ValueError(
                 f"quantization: expected {wrong!r} of shape {expected.get(wrong)}, got {got.get(wrong)}: it is of another model"
             )
@@ -86,7 +86,13 @@ def scale_of(low: float, high: float) -> Scale:
 def open_roles(program: Program) -> tuple[str, ...]:
     """The roles of the tensors whose range the kernels leave open: the gates before their activation, and the rounded cell."""
     int8 = int8_tensors(program)
-    return tuple(dict.fromkeys(role(each.output) for each in program.operations if len(each.outputs) == 1 and each.output in int8 and _is_open(each)))
+    return tuple(
+        dict.fromkeys(
+            role(each.output)
+            for each in program.operations
+            if len(each.outputs) == 1 and each.output in int8 and _is_open(each)
+        )
+    )
 
 
 def scales(program: Program, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Scale]:

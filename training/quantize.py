@@ -7,6 +7,7 @@ what matters is the score's relative error.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,8 +129,6 @@ def fine_tune(
 
     The model is left alone. Raises `ValueError` naming what cannot be flattened.
     """
-    import time
-
     import tensorflow as tf
 
     start = time.monotonic()
@@ -144,7 +143,6 @@ def fine_tune(
     optimizer = tf.keras.optimizers.Adam(schedule)
     variables = [*graph.weights, *graph.ranges]
 
-    @tf.function
     def step(given: Any, goal: Any, importance: Any) -> Any:
         with tf.GradientTape() as tape:
             error = tf.reduce_mean((graph.run(given) - goal) ** 2, axis=(1, 2))
@@ -153,10 +151,11 @@ def fine_tune(
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
+    compiled = tf.function(step, autograph=False)
     rng = np.random.default_rng(seed)
     for _ in range(settings.steps):
         chosen = rng.integers(len(taught), size=settings.batch_size)
-        step(taught[chosen], wanted[chosen], weight[chosen])
+        compiled(taught[chosen], wanted[chosen], weight[chosen])
     after = graph.quantization()
     seconds = time.monotonic() - start
     return after, measure_gain(program, before, after, held_out, seed, seconds)
@@ -168,8 +167,8 @@ def measure_gain(
     """The errors of both on `held_out` windows (B, T, F) and disturbed copies of them. `program` has the trained model's constants."""
     windows = teaching_windows(held_out, seed + 1)
     expected = evaluate(program, windows)
-    errors = [_error(windows, expected, evaluate_int8(program, each, windows)) for each in (before, after)]
-    return QuantizationGain(*errors, seconds=round(seconds, 3))
+    first, last = (_error(windows, expected, evaluate_int8(program, each, windows)) for each in (before, after))
+    return QuantizationGain(first, last, round(seconds, 3))
 
 
 def _error(windows: Array, expected: Array, got: Array) -> QuantizationError:
