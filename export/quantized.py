@@ -18,7 +18,7 @@ from training.quantization import Quantization, scales, weight_names, weight_sca
 def convert(model: Any, shape: tuple[int, int], quantization: Quantization) -> bytes:
     """The int8 file, batch 1, of a Keras model of windows `shape` (T, F). Raises `ExportError`."""
     try:
-        program = quantization.apply(flatten_int8(model, shape))
+        program = quantization.apply(flatten_int8(model, shape, float_cell=quantization.float_cell))
     except ValueError as fault:
         raise ExportError(f"tflite: {fault}") from None
     tensors = scales(program, quantization.ranges)

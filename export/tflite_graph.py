@@ -7,7 +7,16 @@ from typing import Any
 from edge_runtime.errors import ExportError
 from edge_runtime.tflite_operators import TFLITE_RUNTIME
 
-_LAYERS = ("UNIDIRECTIONAL_SEQUENCE_LSTM", "FULLY_CONNECTED", "CONV_2D", "ADD", "RESHAPE", "STRIDED_SLICE", "TILE", "DEQUANTIZE")
+_LAYERS = (
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "FULLY_CONNECTED",
+    "CONV_2D",
+    "ADD",
+    "RESHAPE",
+    "STRIDED_SLICE",
+    "TILE",
+    "DEQUANTIZE",
+)
 _STEPS = (
     "FULLY_CONNECTED", "CONV_2D", "TANH", "LOGISTIC", "ADD", "SUB", "MUL", "CONCATENATION", "SPLIT", "SLICE", "RESHAPE", "QUANTIZE",
     "DEQUANTIZE",

@@ -43,7 +43,9 @@ COVERED = (0.1, 99.9)
 """The percentiles of an input between which it is represented; beyond them it is clipped."""
 
 
-def flatten_int8(model: Any, shape: tuple[int, int], windows: Array | None = None) -> Program:
+def flatten_int8(
+    model: Any, shape: tuple[int, int], windows: Array | None = None, *, float_cell: bool = False
+) -> Program:
     """The flat program for int8 of a Keras model of windows `shape` (T, F).
 
     `windows` (B, T, F) say what range the inputs have (None: -1 .. 1, for who replaces the constants anyway). Raises `ValueError`
@@ -53,7 +55,7 @@ def flatten_int8(model: Any, shape: tuple[int, int], windows: Array | None = Non
         raise ValueError(
             "expected a model with an LSTM layer: any other is int8 throughout when it is converted as it is"
         )
-    unroll = _Unroll(windows)
+    unroll = _Unroll(windows, float_cell)
     return _convert_for_float(flatten(model, shape, unroll), unroll.int8)
 
 
@@ -70,8 +72,9 @@ def int8_tensors(program: Program) -> set[str]:
 class _Unroll:
     """LSTM layers unrolled; remembers which tensors are int8."""
 
-    def __init__(self, windows: Array | None) -> None:
+    def __init__(self, windows: Array | None, float_cell: bool) -> None:
         self._windows = windows
+        self._float_cell = float_cell
         self.int8: set[str] = set()
 
     def __call__(self, builder: Builder, layer: Any, value: Value) -> Value:
@@ -130,32 +133,50 @@ class _Unroll:
 
     def _steps(self, builder: Builder, name: str, given: Steps, both: Array, bias: Array) -> tuple[str, ...]:
         """The hidden states (H,), int8, of every step."""
-        add = builder.add
-        width = builder.shapes[given.names[0]][-1]
-        weights = builder.constant(f"{name}/weights", both)
-        first = builder.constant(f"{name}/first_weights", both[:, :width])
-        offset = builder.constant(f"{name}/bias", bias)
+        width, units = builder.shapes[given.names[0]][-1], len(both) // 4
+        order = np.r_[0 : 2 * units, 3 * units : 4 * units]  # i, f, o; the candidate g is a product of its own
+        constants: dict[tuple[str, bool], tuple[str, str]] = {}
+        for part, rows in (("gates", order), ("candidate_in", np.r_[2 * units : 3 * units])):
+            for is_first in (True, False):
+                stem = f"{name}/{'first_' if is_first else ''}{part}"
+                matrix = both[rows, :width] if is_first else both[rows]
+                # A bias of its own for each: it is stored in the units of the weights.
+                constants[part, is_first] = (
+                    builder.constant(f"{stem}_weights", matrix),
+                    builder.constant(f"{stem}_bias", bias[rows]),
+                )
         hidden = cell = ""
         outputs = []
         for i, each in enumerate(given.names):
             at = f"{name}/{i}"
             read = builder.concatenate((each, hidden), f"{at}/given") if hidden else each
-            gates = add(FullyConnected((read, weights if hidden else first, offset), (f"{at}/gates",)))
-            parts = tuple(f"{at}/{part}_in" for part in ("enters", "keeps", "candidate", "shows"))
-            add(Split((gates,), parts))
-            enters, keeps, candidate, shows = (
-                add((Tanh if "candidate" in part else Sigmoid)((part,), (part.removesuffix("_in"),))) for part in parts
+            gates, candidate = (
+                builder.add(FullyConnected((read, *constants[part, not hidden]), (f"{at}/{part}",)))
+                for part in ("gates", "candidate_in")
             )
-            total = add(Multiply((self._float(builder, enters), self._float(builder, candidate)), (f"{at}/new",)))
-            if cell:
-                kept = add(Multiply((self._float(builder, keeps), cell), (f"{at}/kept",)))
-                total = add(Add((kept, total), (f"{at}/cell",)))
-            cell = total
-            shown = add(Tanh((add(Convert((cell,), (f"{at}/rounded_cell",))),), (f"{at}/cell_tanh",)))
-            hidden = add(Multiply((shows, shown), (f"{at}/hidden",)))
+            hidden, cell = self._step(builder, at, gates, candidate, cell)
             self.int8.add(hidden)
             outputs.append(hidden)
         return tuple(outputs)
+
+    def _step(self, builder: Builder, at: str, gates: str, candidate: str, cell: str) -> tuple[str, str]:
+        """From the gates (3H,), the candidate (H,) and the cell before ("": zero) to the hidden state and the cell."""
+        add = builder.add
+        opened = add(Sigmoid((gates,), (f"{at}/sigmoid",)))
+        candidate = add(Tanh((candidate,), (f"{at}/candidate",)))
+        if self._float_cell:
+            opened, candidate = self._float(builder, opened), self._float(builder, candidate)
+        enters, keeps, shows = (f"{at}/{part}" for part in ("enters", "keeps", "shows"))
+        add(Split((opened,), (enters, keeps, shows)))
+        total = add(Multiply((enters, candidate), (f"{at}/new",)))
+        if cell:
+            kept = add(Multiply((keeps, cell), (f"{at}/kept",)))
+            total = add(Add((kept, total), (f"{at}/cell",)))
+        shown = add(Tanh((total,), (f"{at}/cell_tanh",)))
+        if not self._float_cell:
+            return add(Multiply((shows, shown), (f"{at}/hidden",))), total
+        exact = add(Multiply((shows, shown), (f"{at}/exact",)))
+        return add(Convert((exact,), (f"{at}/hidden",))), total
 
     @staticmethod
     def _float(builder: Builder, tensor: str) -> str:
@@ -174,7 +195,8 @@ def _is_int8(builder: Builder, tensor: str, int8: set[str]) -> bool:
 
 def _convert_for_float(program: Program, hidden: set[str]) -> Program:
     """With a `Convert` wherever something outside the LSTM layers reads one of their outputs."""
-    shapes, operations = dict(program.shapes), []
+    shapes = dict(program.shapes)
+    operations: list[Operation] = []
     int8 = int8_tensors(program)
     made: dict[str, str] = {}
     for operation in program.operations:
@@ -191,7 +213,7 @@ def _convert_for_float(program: Program, hidden: set[str]) -> Program:
 
 def is_cell(operation: Operation) -> bool:
     """Whether it is the matrix product of an LSTM step."""
-    return isinstance(operation, FullyConnected) and operation.output.endswith("/gates")
+    return isinstance(operation, FullyConnected) and operation.output.endswith(("/gates", "/candidate_in"))
 
 
 def role(tensor: str) -> str:

@@ -59,6 +59,11 @@ class Quantization:
     ranges: Mapping[str, tuple[float, float]]
     """The least and the greatest number of a tensor, by its role, where the kernel leaves it open."""
 
+    @property
+    def float_cell(self) -> bool:
+        """Whether the cells stay float32: then they have no range here."""
+        return not any(name.endswith("/new") for name in self.ranges)
+
     def apply(self, program: Program) -> Program:
         """`program` with these constants. Raises `ValueError` if they are not those of this program."""
         expected = {name: np.shape(values) for name, values in program.constants.items()}
@@ -80,7 +85,14 @@ def scale_of(low: float, high: float) -> Scale:
 
 def open_roles(program: Program) -> tuple[str, ...]:
     """The roles of the tensors whose range the kernels leave open: the gates before their activation, and the rounded cell."""
-    return tuple(dict.fromkeys(role(each.output) for each in program.operations if _is_open(each)))
+    int8 = int8_tensors(program)
+    return tuple(
+        dict.fromkeys(
+            role(each.output)
+            for each in program.operations
+            if len(each.outputs) == 1 and each.output in int8 and _is_open(each)
+        )
+    )
 
 
 def scales(program: Program, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Scale]:
@@ -95,11 +107,11 @@ def scales(program: Program, ranges: Mapping[str, tuple[float, float]]) -> dict[
 
 
 def _is_open(operation: Operation) -> bool:
-    return is_cell(operation) or (isinstance(operation, Convert) and operation.output.endswith("/rounded_cell"))
+    return is_cell(operation) or operation.output.endswith(("/new", "/kept", "/cell"))
 
 
 def _scale(operation: Operation, found: Mapping[str, Scale], ranges: Mapping[str, tuple[float, float]]) -> Scale:
-    if _is_open(operation):
+    if len(operation.outputs) == 1 and _is_open(operation):
         return scale_of(*ranges[role(operation.output)])
     match operation:
         case Sigmoid():

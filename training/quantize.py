@@ -7,6 +7,7 @@ what matters is the score's relative error.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,9 @@ __all__ = [
 
 TAILS = (0.02, 99.98)
 """The percentiles of a tensor that plain calibration takes for its range: the few numbers beyond are clipped."""
+SATURATED = {"gates": 6.0, "candidate_in": 3.3, "new": 1.0, "kept": 4.0, "cell": 4.0}
+"""Beyond this, by the last part of the role, the activation that follows is flat within half a step of int8 or little more: a wider range
+would only make the steps coarser."""
 MOST_WINDOWS = 1000
 """No more normal windows than these are calibrated or fine-tuned with."""
 
@@ -45,6 +49,8 @@ class QuantizeRule:
     batch_size: int = 64
     learning_rate: float = 0.001
     """At the start; it falls to zero along half a cosine."""
+    float_cell: bool = False
+    """Whether the cells of the LSTM layers stay float32: closer to the trained model, and slower."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -102,13 +108,17 @@ def calibrate_ranges(program: Program, windows: Array) -> dict[str, tuple[float,
         return values
 
     evaluate(program, windows, look)
-    return {name: (float(np.min(each)), float(np.max(each))) for name, each in limits.items()}
+    return {name: _limits(np.array(each), SATURATED[name.rpartition("/")[2]]) for name, each in limits.items()}
 
 
-def plain(model: Any, windows: Array, seed: int = 0) -> Quantization:
+def _limits(percentiles: Array, most: float) -> tuple[float, float]:
+    return max(float(percentiles.min()), -most), min(float(percentiles.max()), most)
+
+
+def plain(model: Any, windows: Array, seed: int = 0, *, float_cell: bool = False) -> Quantization:
     """Calibration alone: a Keras model's own weights, with ranges from normal `windows` (B, T, F). Raises as `flatten_int8`."""
     taught = teaching_windows(windows, seed)
-    program = flatten_int8(model, windows.shape[1:], taught)
+    program = flatten_int8(model, windows.shape[1:], taught, float_cell=float_cell)
     return Quantization(program.constants, calibrate_ranges(program, taught))
 
 
@@ -119,13 +129,11 @@ def fine_tune(
 
     The model is left alone. Raises `ValueError` naming what cannot be flattened.
     """
-    import time
-
     import tensorflow as tf
 
     start = time.monotonic()
     taught = teaching_windows(windows, seed)
-    program = flatten_int8(model, windows.shape[1:], taught)
+    program = flatten_int8(model, windows.shape[1:], taught, float_cell=settings.float_cell)
     before = Quantization(program.constants, calibrate_ranges(program, taught))
     wanted = evaluate(program, taught)
     graph = RoundedGraph(program, before)
@@ -135,7 +143,6 @@ def fine_tune(
     optimizer = tf.keras.optimizers.Adam(schedule)
     variables = [*graph.weights, *graph.ranges]
 
-    @tf.function
     def step(given: Any, goal: Any, importance: Any) -> Any:
         with tf.GradientTape() as tape:
             error = tf.reduce_mean((graph.run(given) - goal) ** 2, axis=(1, 2))
@@ -144,10 +151,11 @@ def fine_tune(
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
+    compiled = tf.function(step, autograph=False)
     rng = np.random.default_rng(seed)
     for _ in range(settings.steps):
         chosen = rng.integers(len(taught), size=settings.batch_size)
-        step(taught[chosen], wanted[chosen], weight[chosen])
+        compiled(taught[chosen], wanted[chosen], weight[chosen])
     after = graph.quantization()
     seconds = time.monotonic() - start
     return after, measure_gain(program, before, after, held_out, seed, seconds)
@@ -159,8 +167,8 @@ def measure_gain(
     """The errors of both on `held_out` windows (B, T, F) and disturbed copies of them. `program` has the trained model's constants."""
     windows = teaching_windows(held_out, seed + 1)
     expected = evaluate(program, windows)
-    errors = [_error(windows, expected, evaluate_int8(program, each, windows)) for each in (before, after)]
-    return QuantizationGain(*errors, seconds=round(seconds, 3))
+    first, last = (_error(windows, expected, evaluate_int8(program, each, windows)) for each in (before, after))
+    return QuantizationGain(first, last, round(seconds, 3))
 
 
 def _error(windows: Array, expected: Array, got: Array) -> QuantizationError:

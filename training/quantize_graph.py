@@ -43,7 +43,7 @@ class RoundedGraph:
         self._stored = scales(program, quantization.ranges)
         self._int8_weights = weight_names(program)
         self._constants = {name: tf.Variable(values, name="c") for name, values in self._program.constants.items()}
-        self._ranges = {name: tf.Variable(np.float32(quantization.ranges[name])) for name in self._roles}
+        self._ranges = {name: tf.Variable(np.array(quantization.ranges[name], np.float32)) for name in self._roles}
 
     @property
     def weights(self) -> list[Any]:
