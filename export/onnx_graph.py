@@ -109,7 +109,7 @@ class GraphWriter:
 
     def chain(self, value: Value, layers: Sequence[Layer]) -> Value:
         """`value` after `layers`; an LSTM that is given the same at every step is written together with the repetition."""
-        for layer, following in zip(layers, (*layers[1:], None), strict=True):
+        for layer, following in zip(layers, (*layers[1:], None), strict=False):
             if isinstance(layer, RepeatLayer) and isinstance(following, LSTMLayer):
                 value = value._replace(steps=layer.steps)
             else:

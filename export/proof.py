@@ -38,7 +38,7 @@ from export.parity import (
     representative_windows,
 )
 from export.source import Source
-from export.tflite import operator_versions
+from export.tflite_graph import operator_versions
 from export.variants import Recipe
 from training.calibrate import reconstruct
 from training.export_settings import Budget

@@ -65,4 +65,7 @@ class Source:
     @cached_property
     def program(self) -> Program:
         """The same computation as a flat list of operations, its LSTM layers unrolled."""
-        return flatten(self.model, self.shape)
+        try:
+            return flatten(self.model, self.shape)
+        except ValueError as fault:
+            raise ExportError(f"tflite: {fault}") from None

@@ -8,7 +8,8 @@ from typing import Literal
 
 from edge_runtime.engines import Engine
 from edge_runtime.errors import ExportError
-from export import numpy_weights, onnx, quantized, tflite, tflite_writer
+from export import numpy_weights, onnx, quantized, tflite
+from export.half import HalfPrecision
 from export.source import Source
 
 Arithmetic = Literal["float32", "float16", "int8"]
@@ -47,13 +48,13 @@ _LITE = ("litert", "tflite")
 
 
 def _unrolled(source: Source) -> bytes:
-    return tflite_writer.write(source.program, half=True)
+    return tflite.convert_unrolled(source.model, source.shape)
 
 
 RECIPES = (
     Recipe(
         "tflite-unrolled-float16", "model.unrolled.tflite", _LITE, _unrolled, "float16", 5e-2,
-        boards=("aarch64-fp16",), only_lstm=True,
+        boards=("aarch64-fp16",), only_lstm=True, simulate=lambda source: HalfPrecision(source.program),
     ),
     Recipe(
         "tflite-unrolled-float32", "model.unrolled.tflite", _LITE, _unrolled, "float32", 1e-3,
@@ -74,6 +75,11 @@ RECIPES = (
     Recipe(
         "tflite-int8", "model.int8.tflite", _LITE,
         lambda source: tflite.convert(source.twin, source.shape, int8_weights=True), "int8", 2e-2, is_default=False,
+    ),
+    Recipe(
+        "tflite-full-int8", "model.full-int8.tflite", _LITE,
+        lambda source: tflite.convert(source.twin, source.shape, representative=source.representative), "int8", 2e-2,
+        is_default=False,
     ),
     Recipe(
         "tflite-unrolled-int8", "model.unrolled.int8.tflite", ("litert",),

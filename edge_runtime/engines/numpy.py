@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from edge_runtime.engines import Options, check_shape
-from edge_runtime.engines.numpy_layers import Array, conv, crop, dense, lstm, total
+from edge_runtime.engines.numpy_layers import Array, Step, conv, crop, dense, total
+from edge_runtime.engines.numpy_lstm import LSTM
 from edge_runtime.errors import EngineError
 from edge_runtime.schema import decode
 
@@ -151,11 +151,25 @@ def open_model(
     return NumpyEngine(program, members, shape, output_shape)
 
 
-def _chain(layers: tuple[Layer, ...], weights: dict[str, Array]) -> list[Callable[[Array], Array]]:
-    return [_step(layer, weights) for layer in layers]
+def _chain(layers: tuple[Layer, ...], weights: dict[str, Array]) -> list[Step]:
+    """A step a layer, but one for a repetition and the LSTM that it feeds."""
+    steps: list[Step] = []
+    repeats = None
+    for layer, following in zip(layers, (*layers[1:], None), strict=False):
+        if isinstance(layer, RepeatLayer) and isinstance(following, LSTMLayer):
+            repeats = layer.steps
+        elif isinstance(layer, LSTMLayer):
+            parts = [_weight(weights, layer.name, part) for part in ("kernel", "recurrent", "bias")]
+            steps.append(LSTM(*parts, sequences=layer.sequences, repeats=repeats))
+            repeats = None
+        else:
+            steps.append(_step(layer, weights))
+    return steps
 
 
-def _step(layer: Layer, weights: dict[str, Array]) -> Callable[[Array], Array]:
+def _step(
+    layer: ConvLayer | CropLayer | DenseLayer | RepeatLayer | ReshapeLayer | SumLayer, weights: dict[str, Array]
+) -> Step:
     if isinstance(layer, RepeatLayer):
         return lambda values: np.repeat(values[:, None], layer.steps, axis=1)
     if isinstance(layer, ReshapeLayer):
@@ -167,9 +181,7 @@ def _step(layer: Layer, weights: dict[str, Array]) -> Callable[[Array], Array]:
     kernel, bias = _weight(weights, layer.name, "kernel"), _weight(weights, layer.name, "bias")
     if isinstance(layer, DenseLayer):
         return dense(kernel, bias, layer.activation)
-    if isinstance(layer, ConvLayer):
-        return conv(kernel, bias, layer.stride, layer.activation)
-    return lstm(kernel, _weight(weights, layer.name, "recurrent"), bias, layer.sequences)
+    return conv(kernel, bias, layer.stride, layer.activation)
 
 
 def _weight(weights: dict[str, Array], layer: str, part: str) -> Array:

@@ -1,4 +1,7 @@
-"""What the numpy engine's layers compute: each function takes the weights and returns a function from values to values."""
+"""What the numpy engine's layers compute: each function takes the weights and returns a function from values to values.
+
+The LSTM has a file of its own, `numpy_lstm.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-
-from edge_runtime.errors import EngineError
 
 Array = npt.NDArray[np.float32]
 Step = Callable[[Array], Array]
@@ -17,44 +18,12 @@ def dense(kernel: Array, bias: Array, activation: str) -> Step:
     """A product with `kernel` (F, H) over the last axis, plus `bias` (H,)."""
 
     def run(values: Array) -> Array:
-        outputs: Array = values @ kernel
+        if values.ndim == 2:
+            outputs: Array = np.dot(values, kernel)
+        else:  # one product of all steps, not one a window
+            outputs = np.dot(values.reshape(-1, values.shape[-1]), kernel).reshape(*values.shape[:-1], -1)
         outputs += bias
         return _activate(outputs, activation)
-
-    return run
-
-
-def lstm(kernel: Array, recurrent: Array, bias: Array, sequences: bool) -> Step:
-    """An LSTM of H units: `kernel` (F, 4H), `recurrent` (H, 4H), `bias` (4H,), gates in the order i, f, g, o."""
-    units = recurrent.shape[0]
-    if kernel.shape[1] != 4 * units or recurrent.shape[1] != 4 * units or bias.shape != (4 * units,):
-        raise EngineError(
-            f"numpy: expected LSTM weights (F, {4 * units}), ({units}, {4 * units}) and ({4 * units},), "
-            f"got {kernel.shape}, {recurrent.shape} and {bias.shape}"
-        )
-    # Gates in the order i, f, o, g, so that one tanh serves all four: sigmoid(x) = (1 + tanh(x / 2)) / 2.
-    order = np.r_[0 : 2 * units, 3 * units : 4 * units, 2 * units : 3 * units]
-    halves = np.repeat(np.array([0.5, 1.0], np.float32), [3 * units, units])
-    kernel, recurrent, bias = kernel[:, order] * halves, recurrent[:, order] * halves, bias[order] * halves
-
-    def run(values: Array) -> Array:
-        projected = np.ascontiguousarray((values @ kernel + bias).swapaxes(0, 1))  # (T, B, 4H)
-        outputs = np.empty((len(projected), len(values), units), np.float32)
-        hidden = np.zeros((len(values), units), np.float32)
-        cell, product = np.zeros_like(hidden), np.empty_like(hidden)
-        gates = np.empty((len(values), 4 * units), np.float32)
-        sigmoids = gates[:, : 3 * units]
-        enters, keeps, shows, candidate = (gates[:, i * units : (i + 1) * units] for i in range(4))
-        for step, inputs in enumerate(projected):
-            np.matmul(hidden, recurrent, out=gates)
-            gates += inputs
-            np.tanh(gates, out=gates)
-            sigmoids *= 0.5
-            sigmoids += 0.5
-            cell *= keeps
-            cell += np.multiply(enters, candidate, out=product)
-            hidden = np.multiply(shows, np.tanh(cell, out=product), out=outputs[step])
-        return outputs.swapaxes(0, 1) if sequences else hidden
 
     return run
 

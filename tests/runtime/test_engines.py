@@ -21,7 +21,9 @@ from edge_runtime.engines import ENGINES, Engine, check_shape, installed_engines
 from edge_runtime.errors import EngineError, ExtraMissingError
 
 MODULES = [f"edge_runtime.engines.{module.name}" for module in pkgutil.iter_modules(edge_runtime.engines.__path__)]
-SHARED = {"edge_runtime.engines.tflite", "edge_runtime.engines.tflite_file", "edge_runtime.engines.numpy_layers"}
+SHARED = {
+    f"edge_runtime.engines.{name}" for name in ("tflite", "tflite_file", "numpy_layers", "numpy_lstm")
+}
 """What engines are made of: no engine."""
 INSTALLED = installed_engines()
 GARBAGE = {
