@@ -221,7 +221,7 @@ KERNELS: dict[type[Operation], Kernel] = {
     FullyConnected: _fully_connected,
     Convolve: _convolve,
     Tanh: lambda operation, inputs: [np.tanh(inputs[0])],
-    Sigmoid: lambda operation, inputs: [(1 + np.tanh(inputs[0] / 2)) / 2],
+    Sigmoid: lambda operation, inputs: [np.asarray((1 + np.tanh(inputs[0] / 2)) / 2, np.float32)],
     Limit: lambda operation, inputs: [np.clip(inputs[0], -1, 1)],
     Add: lambda operation, inputs: [inputs[0] + inputs[1]],
     Subtract: lambda operation, inputs: [inputs[0] - inputs[1]],

@@ -21,9 +21,7 @@ from edge_runtime.engines import ENGINES, Engine, check_shape, installed_engines
 from edge_runtime.errors import EngineError, ExtraMissingError
 
 MODULES = [f"edge_runtime.engines.{module.name}" for module in pkgutil.iter_modules(edge_runtime.engines.__path__)]
-SHARED = {
-    f"edge_runtime.engines.{name}" for name in ("tflite", "tflite_file", "numpy_layers", "numpy_lstm")
-}
+SHARED = {f"edge_runtime.engines.{name}" for name in ("tflite", "tflite_file", "numpy_layers", "numpy_lstm")}
 """What engines are made of: no engine."""
 INSTALLED = installed_engines()
 GARBAGE = {
