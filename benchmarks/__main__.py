@@ -1,4 +1,4 @@
-"""`python -m benchmarks [runtime | detection | instructions] ...`: what the runtime costs, and what the detectors are worth."""
+"""`python -m benchmarks [runtime | detection | instructions | window_length] ...`: what the runtime costs, and what the detectors are worth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ COMMANDS = {
     "runtime": "benchmarks.runtime",
     "detection": "benchmarks.detection.command",
     "instructions": "benchmarks.instructions",
+    "window_length": "benchmarks.window_length",
 }
 """Each benchmark's module, whose `main(arguments) -> exit status` runs it. The first is the default."""
 
