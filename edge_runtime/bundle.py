@@ -123,6 +123,9 @@ def _read_members(data: bytes, source: str) -> dict[str, bytes]:
     left = len(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if len({info.header_offset for info in archive.infolist()}) < len(archive.infolist()):
+                # Some releases of CPython 3.13 only warn of it.
+                raise BundleError(f"{source}: the archive is malformed: two members begin at the same byte")
             for info in archive.infolist():
                 name = info.orig_filename
                 if (
