@@ -144,7 +144,12 @@ class _File:
 
     def _tensor(self, graph: Any, name: str, shape: tuple[int, ...], dtype: str, buffer: int) -> int:
         tensor = self._schema.TensorT()
-        tensor.name, tensor.shape, tensor.buffer, tensor.hasRank = name, list(shape), buffer, True
+        tensor.shape, tensor.buffer, tensor.hasRank = list(shape), buffer, True
+        if name in (
+            self._program.input,
+            self._program.output,
+        ):  # the names of thousands of others are a fifth of the file
+            tensor.name = name
         tensor.type = getattr(self._schema.TensorType, dtype.upper())
         if name in self._quantizations:
             quantization = self._quantizations[name]
