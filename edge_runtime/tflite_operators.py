@@ -14,6 +14,7 @@ TFLITE_RUNTIME = {
     "MUL": 4,
     "PACK": 4,
     "QUANTIZE": 3,
+    "RELU_N1_TO_1": 1,
     "RESHAPE": 1,
     "SLICE": 3,
     "SPLIT": 4,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_runtime.errors import ExportError
+from export.tflite_graph import UNROLLED, check_names
 from export.tflite_writer import Quantization as Stored
 from export.tflite_writer import write
 from training.flat import FullyConnected
@@ -30,4 +31,6 @@ def convert(model: Any, shape: tuple[int, int], quantization: Quantization) -> b
             x, weights, bias = operation.inputs
             # The kernel adds it to its sums of products, and those have this scale.
             stored[bias] = Stored("int32", tuple(tensors[x].scale * each for each in stored[weights].scales))
-    return write(program, quantizations=stored)
+    model = write(program, quantizations=stored)
+    check_names(model, UNROLLED)
+    return model

@@ -18,7 +18,7 @@ _LAYERS = (
     "DEQUANTIZE",
 )
 _STEPS = (
-    "FULLY_CONNECTED", "CONV_2D", "TANH", "LOGISTIC", "ADD", "SUB", "MUL", "CONCATENATION", "SPLIT", "SLICE", "RESHAPE", "QUANTIZE",
+    "FULLY_CONNECTED", "CONV_2D", "TANH", "LOGISTIC", "ADD", "SUB", "MUL", "CONCATENATION", "SPLIT", "SLICE", "RESHAPE", "RELU_N1_TO_1", "QUANTIZE",
     "DEQUANTIZE",
 )  # fmt: skip
 FUSED = {name: TFLITE_RUNTIME[name] for name in _LAYERS}
@@ -28,6 +28,10 @@ FULL_INT8 = FUSED | {name: TFLITE_RUNTIME[name] for name in ("QUANTIZE", "CONCAT
 """The same where every number is int8."""
 UNROLLED = {name: TFLITE_RUNTIME[name] for name in _STEPS}
 """The operators of a flat program: all of them XNNPACK's. Versions as above."""
+
+
+NEWEST = 99
+"""No operator has so new a version."""
 
 
 def operators(model: bytes) -> list[str]:
@@ -68,6 +72,11 @@ def check_operators(model: bytes, allowed: dict[str, int]) -> None:
             raise ExportError(
                 f"tflite: expected {operator} of version {allowed[operator]} or older, which tflite-runtime runs, got {version}"
             )
+
+
+def check_names(model: bytes, allowed: dict[str, int]) -> None:
+    """As `check_operators`, in whatever version: for files that tflite-runtime is not meant to run."""
+    check_operators(model, {name: max(version, NEWEST) for name, version in allowed.items()})
 
 
 def check_graph(model: bytes, lstm_layers: int, allowed: dict[str, int] = FUSED) -> None:

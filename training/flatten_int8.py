@@ -56,7 +56,7 @@ def flatten_int8(
             "expected a model with an LSTM layer: any other is int8 throughout when it is converted as it is"
         )
     unroll = _Unroll(windows, float_cell)
-    return _convert_for_float(flatten(model, shape, unroll), unroll.int8)
+    return _convert_for_float(flatten(model, shape, unroll))
 
 
 def int8_tensors(program: Program) -> set[str]:
@@ -193,11 +193,11 @@ def _is_int8(builder: Builder, tensor: str, int8: set[str]) -> bool:
     )
 
 
-def _convert_for_float(program: Program, hidden: set[str]) -> Program:
+def _convert_for_float(program: Program) -> Program:
     """With a `Convert` wherever something outside the LSTM layers reads one of their outputs."""
     shapes = dict(program.shapes)
     operations: list[Operation] = []
-    int8 = int8_tensors(program)
+    int8: set[str] = set()  # as in `int8_tensors`, with the conversions made so far
     made: dict[str, str] = {}
     for operation in program.operations:
         if isinstance(operation, FullyConnected) and operation.inputs[0] in int8 and not is_cell(operation):
@@ -207,6 +207,8 @@ def _convert_for_float(program: Program, hidden: set[str]) -> Program:
                 shapes[made[source]] = shapes[source]
                 operations.append(Convert((source,), (made[source],)))
             operation = replace(operation, inputs=(made[source], *operation.inputs[1:]))
+        if (operation.inputs[0] in int8) != isinstance(operation, Convert):
+            int8.update(operation.outputs)
         operations.append(operation)
     return replace(program, shapes=shapes, operations=tuple(operations))
 
