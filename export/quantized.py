@@ -31,6 +31,6 @@ def convert(model: Any, shape: tuple[int, int], quantization: Quantization) -> b
             x, weights, bias = operation.inputs
             # The kernel adds it to its sums of products, and those have this scale.
             stored[bias] = Stored("int32", tuple(tensors[x].scale * each for each in stored[weights].scales))
-    model = write(program, quantizations=stored)
-    check_names(model, UNROLLED)
-    return model
+    data: bytes = write(program, quantizations=stored)
+    check_names(data, UNROLLED)
+    return data

@@ -54,7 +54,7 @@ def export_run(
     there is none of that name, `OutputError`.
     """
     run = run if isinstance(run, Run) else read_run(run)
-    recipes = choose_recipes(variants, run.model.family.startswith("lstm"))
+    recipes = choose_recipes(variants, run.model.family.startswith("lstm"), run.manifest.window.length)
     manifest = run.manifest
     target = Path(out) if out is not None else Path(f"{manifest.name}.anomalite")
     if not (target.parent.is_dir() and os.access(target.parent, os.W_OK)):

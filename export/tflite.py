@@ -19,6 +19,7 @@ from export.tflite_graph import (
     FUSED,
     UNROLLED,
     check_graph,
+    check_int8,
     check_operators,
     count_lstm_layers,
     operator_versions,
@@ -27,7 +28,7 @@ from export.tflite_graph import (
 from export.tflite_writer import write
 from training.flatten import flatten
 
-__all__ = ["check_graph", "convert", "convert_unrolled", "operator_versions", "operators"]
+__all__ = ["check_graph", "convert", "convert_int8_weights", "convert_unrolled", "operator_versions", "operators"]
 
 FEWEST_REPRESENTATIVE = 1
 """Windows without which the converter has no ranges to take."""
@@ -71,6 +72,13 @@ def convert(
     except Exception as fault:  # noqa: BLE001 - the converter's errors have no common base below Exception
         raise ExportError(f"tflite: the model does not convert: {str(fault).strip().splitlines()[0]}") from None
     check_graph(model, count_lstm_layers(twin), FUSED if representative is None else FULL_INT8)
+    return model
+
+
+def convert_int8_weights(twin: Any, shape: tuple[int, int]) -> bytes:
+    """The same with weights in int8, dynamic range. Raises `ExportError` also if there is none that is quantized."""
+    model = convert(twin, shape, int8_weights=True)
+    check_int8(model)
     return model
 
 

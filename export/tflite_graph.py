@@ -74,6 +74,15 @@ def check_operators(model: bytes, allowed: dict[str, int]) -> None:
             )
 
 
+def check_int8(model: bytes) -> None:
+    """Raise `ExportError` unless some weights are int8: the converter leaves small ones as they are."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    root = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+    if not any(tensor.type == schema.TensorType.INT8 for graph in root.subgraphs for tensor in graph.tensors):
+        raise ExportError("tflite: no weight is int8: all are so small that the converter leaves them in float32")
+
+
 def check_names(model: bytes, allowed: dict[str, int]) -> None:
     """As `check_operators`, in whatever version: for files that tflite-runtime is not meant to run."""
     check_operators(model, {name: max(version, NEWEST) for name, version in allowed.items()})

@@ -39,30 +39,41 @@ class Recipe:
     """Whether it is made unless others are asked for."""
     only_lstm: bool = False
     """Whether it differs from the others only for a model with LSTM layers."""
+    longest_default: int | None = None
+    """The longest window for which it is one; None: any."""
     largest_batch: int | None = None
     simulate: Callable[[Source], Engine] | None = None
     """An engine that calculates as the CPUs it is meant for do, where those here do not."""
 
 
 _LITE = ("litert", "tflite")
+LONGEST_UNROLLED = 64
+"""Readings in a window up to which an unrolled graph is worth its size; beyond, it is made when it is asked for."""
 
 
 def _unrolled(source: Source) -> bytes:
     return tflite.convert_unrolled(source.model, source.shape)
 
 
+def _onnx_int8(source: Source) -> bytes:
+    model = onnx.convert_int8(source.model, source.shape)
+    if not any(operator.startswith("com.microsoft.") for operator in onnx.operators(model)):
+        raise ExportError("onnx: no weight is int8: all are so small, or convolutions, that they stay in float32")
+    return model
+
+
 RECIPES = (
     Recipe(
         "tflite-unrolled-float16", "model.unrolled.tflite", _LITE, _unrolled, "float16", 5e-2,
-        boards=("aarch64-fp16",), only_lstm=True, simulate=lambda source: HalfPrecision(source.program),
+        boards=("aarch64-fp16",), only_lstm=True, longest_default=LONGEST_UNROLLED, simulate=lambda source: HalfPrecision(source.program),
     ),
     Recipe(
         "tflite-unrolled-float32", "model.unrolled.tflite", _LITE, _unrolled, "float32", 1e-3,
-        boards=("aarch64",), only_lstm=True,
+        boards=("aarch64-fp16", "aarch64"), only_lstm=True, longest_default=LONGEST_UNROLLED,
     ),
     Recipe(
         "onnx-float32", "model.onnx", ("onnx",), lambda source: onnx.convert(source.model, source.shape), "float32", 1e-3,
-        boards=("x86_64",),
+        boards=("aarch64-fp16", "aarch64", "x86_64"),
     ),
     Recipe(
         "tflite-float32", "model.tflite", _LITE, lambda source: tflite.convert(source.twin, source.shape), "float32", 1e-3,
@@ -74,7 +85,7 @@ RECIPES = (
     ),
     Recipe(
         "tflite-int8", "model.int8.tflite", _LITE,
-        lambda source: tflite.convert(source.twin, source.shape, int8_weights=True), "int8", 2e-2, is_default=False,
+        lambda source: tflite.convert_int8_weights(source.twin, source.shape), "int8", 2e-2, is_default=False,
     ),
     Recipe(
         "tflite-full-int8", "model.full-int8.tflite", _LITE,
@@ -87,7 +98,7 @@ RECIPES = (
         is_default=False, only_lstm=True,
     ),
     Recipe(
-        "onnx-int8", "model.int8.onnx", ("onnx",), lambda source: onnx.convert_int8(source.model, source.shape), "int8", 2e-2,
+        "onnx-int8", "model.int8.onnx", ("onnx",), _onnx_int8, "int8", 2e-2,
         is_default=False, largest_batch=1,
     ),
 )  # fmt: skip
@@ -96,14 +107,14 @@ RECIPES = (
 ALL = "all"
 
 
-def choose_recipes(names: Sequence[str] | None, has_lstm: bool) -> tuple[Recipe, ...]:
+def choose_recipes(names: Sequence[str] | None, has_lstm: bool, length: int = 1) -> tuple[Recipe, ...]:
     """The recipes of those names, in the order of `RECIPES`; None: the default ones; `ALL` stands for all that the model has.
 
-    `has_lstm`: whether the model has LSTM layers. Raises `ExportError` for a name that is none, or none of this model.
+    `has_lstm`: whether the model has LSTM layers; `length`: of its window, T. Raises `ExportError` for a name that is none, or none of this model.
     """
     fitting = [recipe for recipe in RECIPES if has_lstm or not recipe.only_lstm]
     if names is None:
-        return tuple(recipe for recipe in fitting if recipe.is_default)
+        return tuple(recipe for recipe in fitting if recipe.is_default and length <= (recipe.longest_default or length))
     known = [recipe.name for recipe in fitting]
     for name in names:
         if name != ALL and name not in known:

@@ -49,6 +49,17 @@ def test_every_kind_of_cpu_has_a_default_variant_made_for_it(has_lstm: bool) -> 
     assert all(set(recipe.engines) <= set(ENGINES) for recipe in RECIPES)
 
 
+def test_a_long_window_is_not_unrolled_unless_it_is_asked_for() -> None:
+    """The graph has every operation once a reading; 64-bit boards then take ONNX."""
+    short, long = (choose_recipes(None, has_lstm=True, length=length) for length in (64, 65))
+    assert {recipe.name for recipe in short} - {recipe.name for recipe in long} == {
+        "tflite-unrolled-float16", "tflite-unrolled-float32",
+    }  # fmt: skip
+    assert {board for recipe in long for board in recipe.boards} == set(KINDS)
+    asked = choose_recipes(["tflite-unrolled-float32"], has_lstm=True, length=500)
+    assert [recipe.name for recipe in asked] == ["tflite-unrolled-float32"]
+
+
 @pytest.mark.parametrize("shape", [(5, 8, 2), (5, 7, 3), (0, 8, 3), (8, 3)])
 def test_representative_windows_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     """Before anything is converted, with what was expected."""
