@@ -43,13 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
-    require_extra("anomalite export", "tensorflow", "keras", "tf_keras", "tf2onnx", "onnx")
+    require_extra("anomalite export", "tensorflow", "keras", "tf_keras", "onnx")
     run = read_run(options.run)
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1) as terminal, quiet_tensorflow():
         print("starting TensorFlow", file=terminal)
         import_keras("anomalite export")
-        for package in ("tf_keras", "tf2onnx"):
-            import_extra(package, "anomalite export")
+        import_extra("tf_keras", "anomalite export")
         root = _emulated(options.instructions)
         names = None if options.variants is None else options.variants.split(",")
         result = export_run(run, options.out, say=lambda line: print(line, file=terminal), variants=names, root=root)

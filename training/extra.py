@@ -18,7 +18,7 @@ from typing import Any
 
 from edge_runtime.errors import ExtraMissingError, TrainingError
 
-PACKAGES = ("tensorflow", "keras", "tf_keras", "tf2onnx", "onnx", "matplotlib", "jinja2", "pandas", "pyarrow", "rich")
+PACKAGES = ("tensorflow", "keras", "tf_keras", "onnx", "matplotlib", "jinja2", "pandas", "pyarrow", "rich")
 """What the extra brings, by import name."""
 
 

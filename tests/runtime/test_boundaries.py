@@ -27,7 +27,6 @@ HEAVY = {
     "scipy",
     "sklearn",
     "onnx",
-    "tf2onnx",
     "rich",
     "jinja2",
     "matplotlib",
@@ -157,7 +156,7 @@ def test_the_workstation_s_packages_import_no_tensorflow(package: str) -> None:
     files = folder(package).rglob("*.py")
     top = {(file.name, name) for file in files for name, at_top in imported(file) if at_top}
     written_with_onnx = {"onnx_graph.py", "onnx_int8.py"}  # imported inside the functions that write a graph
-    heavy = {each for each in top if each[1] in {"tensorflow", "keras", "tf_keras", "tf2onnx", "onnx"}}
+    heavy = {each for each in top if each[1] in {"tensorflow", "keras", "tf_keras", "onnx"}}
     assert {each for each in heavy if each[0] not in written_with_onnx} == set()
     code = f"import pkgutil, {package}\nfor each in pkgutil.iter_modules({package}.__path__, '{package}.'):\n"
     if package == "export":
