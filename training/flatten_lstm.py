@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from training.flat import Add, Array, FullyConnected, Multiply, Slice, Split, Tanh
-from training.flat_builder import Builder, Steps, Value, Whole
+from training.flat_builder import WIDEST, Builder, Steps, Value, Whole
 
 
 def unroll(builder: Builder, layer: Any, value: Value) -> Value:
@@ -41,8 +41,17 @@ def _step_inputs(builder: Builder, name: str, value: Value) -> Steps:
     if made and isinstance(made[0], Slice):  # straight from what the steps were cut from
         source, begin = made[0].inputs[0], made[0].begin
     row = builder.reshape(source, (math.prod(builder.shapes[source]),), f"{name}/row")
-    names = tuple(builder.slice(row, (begin + i) * width, width, f"{name}/{i}/input") for i in range(steps))
-    return Steps(names, value.scale)
+    names: list[str] = []
+    for first in range(0, steps, WIDEST):  # a few at a time: to split costs less than to slice each
+        size = min(WIDEST, steps - first)
+        parts = tuple(f"{name}/{i}/input" for i in range(first, first + size))
+        joined = builder.slice(
+            row, (begin + first) * width, size * width, parts[0] if size == 1 else f"{name}/{first}/inputs"
+        )
+        if size > 1:
+            builder.add(Split((joined,), parts))
+        names += parts
+    return Steps(tuple(names), value.scale)
 
 
 class _Cell:
