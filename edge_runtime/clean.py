@@ -121,6 +121,7 @@ class Clean:
                 column[machine] = value
             if self._holds_any:
                 self._held_for[:, machine] = self._silent_for[:, machine] = 0
+                self._holds_any = bool(self._held_for.any())
             return values, SCORED, False, True
         return self._repair(machine, np.array(values, np.float64), np.asarray(time))
 

@@ -243,6 +243,8 @@ class Detector:
 
         Returns the scores (B,) and the contributions (B, F). Raises `EngineError`.
         """
+        if not len(windows):
+            return np.empty(0), np.empty((0, len(self._names)))
         size = self.batch
         parts = [self.engine.run(windows[start : start + size]) for start in range(0, len(windows), size)]
         reconstructions = parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -65,8 +65,9 @@ def choose_variant(bundle: Bundle, engine: str = "auto", variant: str | None = N
     usable = [(name, each) for name, each in pairs if obstacle(each, name, cpu) is None]
     if usable:
         made_for_it = [each for each in variants if cpu in each.boards]
-        # The sort is stable: among the rest the engines' order stays, and the bundle's within an engine.
-        return min(usable, key=lambda pair: _place(made_for_it, pair[1]))
+        # The first of equal ones is taken: among the rest the engines' order stays, and the bundle's within an engine. Half precision
+        # is for the CPUs it is made for.
+        return min(usable, key=lambda pair: (_place(made_for_it, pair[1]), pair[1].half))
     has = ", ".join(f"{each.name} (for {' or '.join(each.engines)})" for each in variants)
     against = "".join(f"; {each.name}: {obstacle(each, name, cpu)}" for name, each in pairs)
     raise EngineError(f"{bundle.source}: expected a variant for {' or '.join(engines)}, got {has or 'none'}{against}")

@@ -15,7 +15,7 @@ from edge_runtime.schema import encode
 from export.arm import find_root
 from export.outcome import VariantOutcome, answer_text, counted_boards
 from export.seal import ExportResult, export_run
-from export.variants import RECIPES
+from export.variants import RECIPES, choose_recipes
 from training.extra import import_extra, import_keras, quiet_tensorflow, require_extra
 from training.run_directory import read_run
 
@@ -45,12 +45,13 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     require_extra("anomalite export", "tensorflow", "keras", "tf_keras", "onnx")
     run = read_run(options.run)
+    names = None if options.variants is None else [name.strip() for name in options.variants.split(",")]
+    choose_recipes(names, run.model.family.startswith("lstm"))  # what is wrong with them is said at once
+    root = _emulated(options.instructions)
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1) as terminal, quiet_tensorflow():
         print("starting TensorFlow", file=terminal)
         import_keras("anomalite export")
         import_extra("tf_keras", "anomalite export")
-        root = _emulated(options.instructions)
-        names = None if options.variants is None else options.variants.split(",")
         result = export_run(run, options.out, say=lambda line: print(line, file=terminal), variants=names, root=root)
     if options.json:
         write(json.dumps({"bundle": str(result.path), "variants": encode(list(result.outcomes))}))
@@ -64,7 +65,10 @@ def _emulated(is_asked: bool) -> Path | None:
     """Where instructions are counted. Raises `ExportError` if they are asked for and it has not been made."""
     root = find_root() if is_asked else None
     if is_asked and root is None:
-        raise ExportError("--instructions: expected an emulated Raspberry Pi under .nox/pi, found none: run nox -s pi")
+        raise ExportError(
+            "--instructions: expected an emulated Raspberry Pi, in the folder ANOMALITE_PI_ROOT or under .nox/pi of a checkout, "
+            "found none: nox -s pi makes some there"
+        )
     return root
 
 

@@ -169,7 +169,7 @@ def _compare(detector: Detector, expected: ParitySet, scores: npt.NDArray[np.flo
         windows=len(scores),
         reconstruction=float(np.abs(outputs - expected.outputs).max())
         / max(1.0, float(np.abs(expected.outputs).max())),
-        score=float((np.abs(scores - expected.scores) / expected.scores).max()),
+        score=float((np.abs(scores - expected.scores) / np.maximum(expected.scores, np.finfo(float).tiny)).max()),
         flipped=int(((scores > threshold) != (expected.scores > expected.threshold)).sum()),
     )
 

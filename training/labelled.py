@@ -62,7 +62,7 @@ def labelled_windows(test: EvaluationTable, sections: PreparationSections) -> La
     for row, (values, time) in enumerate(zip(test.table.values.tolist(), times, strict=True)):
         _, _, window = preparation.step(0, values, time)
         if window is not None and test.is_counted[row]:
-            found.append(window.copy())
+            found.append(window[0].copy())
             rows.append(row)
     if not found:
         return None

@@ -245,7 +245,10 @@ def read_run(path: str | Path) -> Run:
     labelled = _unpack_labelled(folder / LABELLED) if LABELLED in record.files else None
     quantization = None
     if QUANTIZATION in record.files:
-        quantization = read_quantization((folder / QUANTIZATION).read_bytes())
+        try:
+            quantization = read_quantization((folder / QUANTIZATION).read_bytes())
+        except RunError as fault:
+            raise RunError(f"{folder / QUANTIZATION}: {fault}") from None
     return Run(folder, manifest, config, record, _unpack(folder / NORMAL), labelled, quantization)
 
 
@@ -310,7 +313,10 @@ def _unpack(path: Path) -> NormalReadings:
 def _unpack_labelled(path: Path) -> LabelledWindows:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return LabelledWindows(arrays["windows"], arrays["labels"])
+            labelled = LabelledWindows(arrays["windows"], arrays["labels"])
+        if labelled.windows.ndim != 3 or labelled.labels.shape != labelled.windows.shape[:1]:
+            raise ValueError(f"windows {labelled.windows.shape} and labels {labelled.labels.shape}")
+        return labelled
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
         raise RunError(f"{path}: expected labelled windows, got: {fault}") from None
 

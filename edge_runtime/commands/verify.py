@@ -67,11 +67,11 @@ def _check(bundle: Bundle, golden: GoldenReadings, variant: Variant, engine: str
 def _write_table(bundle: Bundle, results: list[GoldenResult], missing: list[str]) -> None:
     write(f"{bundle.source}: digest and {len(bundle.members) + 1} members are right")
     write(
-        f"{'variant':15}  {'engine':7}  {'scored':>6}  {'score difference':>16}  {'accepted':>8}  {'flipped':>7}  result"
+        f"{'variant':23}  {'engine':7}  {'scored':>6}  {'score difference':>16}  {'accepted':>8}  {'flipped':>7}  result"
     )
     for each in results:
         write(
-            f"{each.variant:15}  {each.engine:7}  {each.scored:6}  {each.difference:16.1e}  {each.tolerance:8.0e}  "
+            f"{each.variant:23}  {each.engine:7}  {each.scored:6}  {each.difference:16.1e}  {each.tolerance:8.0e}  "
             f"{each.flipped:7}  {'passed' if each.passed else 'FAILED'}"
         )
     if missing:

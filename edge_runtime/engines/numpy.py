@@ -114,6 +114,7 @@ class NumpyEngine:
         self, program: Program, weights: dict[str, Array], shape: tuple[int, int], output_shape: tuple[int, int]
     ) -> None:
         check_shape("numpy", ("batch", *program.input), shape)
+        self._output_shape = output_shape
         if not program.layers:
             raise EngineError("numpy: expected a model with layers, got none")
         try:
@@ -126,6 +127,8 @@ class NumpyEngine:
     def run(self, windows: Array) -> Array:
         if not self._steps:
             raise EngineError("numpy: the engine is closed")
+        if not len(windows):
+            return np.empty((0, *self._output_shape), np.float32)
         values = windows
         for step in self._steps:
             values = step(values)

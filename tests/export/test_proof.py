@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pytest
 from demo_run import Demo
 
-from edge_runtime.errors import ExportError
 from edge_runtime.manifest import MovingQuantileThreshold
 from export.proof import Proven, Trials, read_source
 from export.source import Source
@@ -129,7 +128,7 @@ def test_labelled_windows_are_proven_too(run: Run, source: Source, tmp_path: Pat
     assert "labelled" not in prove(run, source, NUMPY, tmp_path).outcome.parity
 
 
-def test_an_engine_whose_answer_depends_on_the_batch_is_an_error(
+def test_an_engine_whose_answer_depends_on_the_batch_is_refused(
     run: Run, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alone and among others a window is scored alike, or the variant may not be batched."""
@@ -137,5 +136,11 @@ def test_an_engine_whose_answer_depends_on_the_batch_is_an_error(
 
     answer = NumpyEngine.run
     monkeypatch.setattr(NumpyEngine, "run", lambda self, windows: answer(self, windows) * (1 + 0.01 * len(windows)))
-    with pytest.raises(ExportError, match="expected the same scores for windows alone and in a batch"):
-        prove(run, source, NUMPY, tmp_path)
+    refused = prove(run, source, NUMPY, tmp_path).outcome.refused
+    assert "expected the same scores for windows alone and in a batch" in str(refused)
+
+
+def test_a_model_that_answers_no_number_is_left_out(run: Run, source: Source, tmp_path: Path) -> None:
+    """One variant that is broken does not keep the others from being exported."""
+    recipe = altered("reconstruction.bias", lambda bias: bias * np.float32("nan"))
+    assert "expected a finite score, got nan" in str(prove(run, source, recipe, tmp_path).outcome.refused)

@@ -331,3 +331,12 @@ print(sys.float_info.min / 4 > 0)
         [sys.executable, "-c", code, engine], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("engine", INSTALLED)
+def test_no_windows_have_no_estimates(engine: str) -> None:
+    """An empty batch is answered as such, not with the end of the process."""
+    for T, C in handmade.SHAPES[:2]:
+        got = open_engine(engine, handmade.model_file(engine, T, C), (T, C)).run(np.empty((0, T, C), np.float32))
+        assert got.shape == (0, T, C)
+        assert got.dtype == np.float32

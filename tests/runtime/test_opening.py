@@ -45,6 +45,7 @@ EVERY_ENGINE = ["onnx", "litert", "tflite", "numpy"]
         ("armv7l", ["tflite", "numpy"], ("tflite", "tflite-float32")),
         ("armv6l", ["numpy"], ("numpy", "numpy-float32")),
         ("riscv64", EVERY_ENGINE, ("onnx", "onnx-float32")),
+        ("x86_64", ["litert", "numpy"], ("litert", "tflite-unrolled-float32")),  # half precision is for others
     ],
 )
 def test_auto_takes_what_is_made_for_the_cpu_and_can_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import handmade
@@ -14,7 +15,7 @@ from edge_runtime.manifest import Waveform
 from edge_runtime.opening import load
 from edge_runtime.readings import from_microseconds
 from training.data_digest import data_sha256
-from training.labelled import judge, leave_out_training, read_evaluation_table
+from training.labelled import judge, labelled_windows, leave_out_training, read_evaluation_table
 
 LENGTH, ROWS = 4, 40
 
@@ -127,3 +128,17 @@ def test_snapshots_are_read_as_their_features(tmp_path):
             read_evaluation_table(path, "time", ["rms_b1"])
         with pytest.raises(TableError, match="expected a table for the column of labels 'fault', got snapshots"):
             read_evaluation_table(path, "time", ["rms_b1"], waveform=waveform, label="fault")
+
+
+def test_windows_of_labelled_readings_are_those_the_device_prepares(file):
+    """(B, T, F), each with the label of its last reading; only of readings that count, and none without labels."""
+    sections = handmade.manifest(LENGTH, 2).preparation
+    test = read(file)
+    labelled = labelled_windows(test, sections)
+    assert labelled.windows.shape == (ROWS - LENGTH + 1, LENGTH, 2)
+    assert np.allclose(labelled.windows[5], test.table.values[5 : 5 + LENGTH], atol=1e-5)
+    assert labelled.labels.tolist() == test.table.labels[LENGTH - 1 :].tolist()
+    counted = replace(test, is_counted=np.arange(ROWS) >= 30)
+    assert len(labelled_windows(counted, sections).windows) == 10
+    rename(file, "fault")
+    assert labelled_windows(read(file, ignore_extra=True), sections) is None
