@@ -14,6 +14,7 @@ import pytest
 from demo_run import Demo
 
 from edge_runtime.manifest import MovingQuantileThreshold
+from export import quantized
 from export.proof import Proven, Trials, read_source
 from export.source import Source
 from export.variants import RECIPES, Recipe
@@ -111,6 +112,24 @@ def test_a_scale_that_was_halved_is_refused(arithmetic: str, run: Run, source: S
     """Whatever the budget: half of a kernel's scale makes another model."""
     recipe = altered("decoder_1.recurrent", lambda kernel: kernel / 2, arithmetic)
     refused = prove(run, source, recipe, tmp_path).outcome.refused
+    assert refused is not None
+    assert " off by " in refused or "flipped" in refused
+
+
+def test_a_halved_scale_of_an_int8_file_is_refused(run: Run, source: Source, tmp_path: Path) -> None:
+    """One scale of the unrolled int8 file is half of what it should be. A budget that lets the whole file through refuses it."""
+    budgets = run.config.export.budgets
+    budgets = replace(budgets, int8=replace(budgets.int8, reconstruction=0.5, flipped=0.01))
+    run = replace(run, config=replace(run.config, export=replace(run.config.export, budgets=budgets)))
+    recipe = next(recipe for recipe in RECIPES if recipe.name == "tflite-unrolled-int8")
+
+    def damaged(source: Source) -> bytes:
+        name, whole = "decoder_1/candidate_in_weights", source.quantization
+        halved = replace(whole, constants={**whole.constants, name: whole.constants[name] / 2})
+        return quantized.convert(source.model, source.shape, halved)
+
+    assert prove(run, source, recipe, tmp_path).outcome.refused is None
+    refused = prove(run, source, replace(recipe, convert=damaged), tmp_path).outcome.refused
     assert refused is not None
     assert " off by " in refused or "flipped" in refused
 
