@@ -14,7 +14,7 @@ class Budget:
     score: float
     """Of a score, relative."""
     flipped: float
-    """Share of normal, of disturbed, and of labelled windows decided differently."""
+    """Share of normal windows, and of disturbed and labelled ones together, decided differently."""
     flipped_near: float
     """Share of windows within 20 % of the threshold decided differently."""
     average_precision: float

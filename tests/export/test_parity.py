@@ -19,7 +19,7 @@ from export import numpy_weights
 from export.parity import NEAR, ParitySet, Reference, check_parity, over_budget, parity_sets
 from training import Run, read_run
 from training.calibrate import reconstruct
-from training.export_settings import Float32Budget
+from training.export_settings import Float32Budget, Int8Budget
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,22 @@ def test_each_limit_of_the_budget_counts(check: ParityCheck, says: str | None) -
     """And a NaN is over every limit."""
     refused = over_budget({"normal": check}, Float32Budget())
     assert refused is None if says is None else says in str(refused)
+
+
+def test_disturbed_and_labelled_windows_share_their_budget() -> None:
+    """Few labelled ones cannot tell one in a thousand; normal ones are judged alone, since there a flip is a false alarm."""
+    checks = {
+        "normal": ParityCheck(400, 0.0, 0.0, 0),
+        "disturbed": ParityCheck(4000, 0.0, 0.0, 3),
+        "labelled": ParityCheck(300, 0.0, 0.0, 1),
+    }
+    assert over_budget(checks, Int8Budget()) is None
+    more = checks | {"labelled": ParityCheck(300, 0.0, 0.0, 2)}
+    assert "5 decisions flipped (allowed 0.1%) on 4300 disturbed or labelled windows" in str(
+        over_budget(more, Int8Budget())
+    )
+    false_alarm = checks | {"normal": ParityCheck(400, 0.0, 0.0, 1)}
+    assert "1 decisions flipped (allowed 0.1%) on 400 normal windows" in str(over_budget(false_alarm, Int8Budget()))
 
 
 @pytest.mark.parametrize("channels", [1, 8, 20, 52])
