@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cli import EXIT_DONE, write
+from edge_runtime.cpu import cpu_kind
 from edge_runtime.engines import ENGINES, is_installed
 from edge_runtime.errors import EngineError
 from edge_runtime.golden import GoldenReadings, GoldenResult, check_golden, read_golden
 from edge_runtime.manifest import Variant
+from edge_runtime.opening import obstacle
 from edge_runtime.schema import encode
 
 
@@ -49,11 +51,21 @@ def verify(bundle: Bundle) -> tuple[list[GoldenResult], list[str]]:
     """
     golden = read_golden(bundle)
     pairs = [(variant, engine) for variant in bundle.manifest.variants for engine in variant.engines]
-    usable = [(variant, engine) for variant, engine in pairs if engine in ENGINES and is_installed(engine)]
-    missing = sorted({engine for _, engine in pairs} - {engine for _, engine in usable})
+    here = [(variant, engine) for variant, engine in pairs if engine in ENGINES and is_installed(engine)]
+    usable = [(variant, engine) for variant, engine in here if obstacle(variant, engine, cpu_kind()) is None]
+    missing = sorted({engine for _, engine in pairs} - {engine for _, engine in here})
+    if here and not usable:
+        raise EngineError(f"{bundle.source}: expected a variant for this machine, got {'; '.join(ruled_out(bundle))}")
     if not usable:
         raise EngineError(f"{bundle.source}: expected one of the engines {', '.join(missing)}, none is installed")
     return [_check(bundle, golden, variant, engine) for variant, engine in usable], missing
+
+
+def ruled_out(bundle: Bundle) -> list[str]:
+    """What cannot run here by what the manifest requires, for people; `verify` leaves it out, and `load` never takes it."""
+    pairs = [(variant, engine) for variant in bundle.manifest.variants for engine in variant.engines]
+    reasons = [(each.name, engine, obstacle(each, engine, cpu_kind())) for each, engine in pairs if engine in ENGINES]
+    return [f"{name} on {engine}: {reason}" for name, engine, reason in reasons if reason is not None]
 
 
 def _check(bundle: Bundle, golden: GoldenReadings, variant: Variant, engine: str) -> GoldenResult:
@@ -74,5 +86,7 @@ def _write_table(bundle: Bundle, results: list[GoldenResult], missing: list[str]
             f"{each.variant:23}  {each.engine:7}  {each.scored:6}  {each.difference:16.1e}  {each.tolerance:8.0e}  "
             f"{each.flipped:7}  {'passed' if each.passed else 'FAILED'}"
         )
+    for line in ruled_out(bundle):
+        write(f"not for this machine, not checked: {line}")
     if missing:
         write(f"not installed, not checked: {', '.join(missing)}")

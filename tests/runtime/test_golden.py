@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle import Bundle, seal
+from edge_runtime.cli import main
+from edge_runtime.commands.verify import verify
+from edge_runtime.cpu import cpu_kind
 from edge_runtime.detector import Detector
 from edge_runtime.engines import installed_engines, open_engine
 from edge_runtime.errors import AnomaliteError, BundleError, EngineError
 from edge_runtime.golden import GoldenReadings, check_golden, read_golden, write_golden
+from edge_runtime.manifest import Requires
 
 MEMBERS = handmade.members_of(handmade.TINY)
 
@@ -234,3 +238,25 @@ def test_a_model_that_does_not_run(tmp_path: Path) -> None:
     bundle = with_members(tmp_path / "bad.anomalite", model_npz=b"nothing")
     with pytest.raises(EngineError, match="numpy: the model is refused"):
         check_golden(bundle, read_golden(bundle), bundle.variant("numpy-float32"), "numpy")
+
+
+def test_what_the_manifest_rules_out_here_is_not_checked_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variant for another CPU is neither run nor called broken; if there is no other, that is an error."""
+    bundle = Bundle.read(handmade.TINY)
+    elsewhere = Requires(cpus=("aarch64-fp16" if cpu_kind() != "aarch64-fp16" else "x86_64",))
+    one, *others = sorted(bundle.manifest.variants, key=lambda variant: variant.name != "numpy-float32")
+    members = {each.name: bundle.members[each.file] for each in bundle.manifest.variants}
+    golden = bundle.members[str(bundle.manifest.golden and bundle.manifest.golden.file)]
+    strange = [replace(each, requires=elsewhere) for each in others]
+    path = tmp_path / "mixed.anomalite"
+    mixed = seal(path, replace(bundle.manifest, variants=(one, *strange)), members, golden)
+    assert {result.variant for result in verify(mixed)[0]} == {"numpy-float32"}
+    assert main(["verify", str(path)]) == 0
+    assert f"not for this machine, not checked: {strange[0].name} on " in capsys.readouterr().out
+    none = seal(path, replace(bundle.manifest, variants=(replace(one, requires=elsewhere),)), members, golden)
+    with pytest.raises(
+        EngineError, match="expected a variant for this machine, got numpy-float32 on numpy: it is for "
+    ):
+        verify(none)
