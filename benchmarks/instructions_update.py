@@ -53,7 +53,7 @@ class NoEngine:
 def main(case: str, count: int) -> None:
     """Fill the window, then take `count` readings."""
     engine = NoEngine(3.0 if case == "alarm" else 0.0)
-    detector = Detector(replace(reference_manifest(0, ()), score=SCORES[case]), engine)
+    detector = Detector(replace(reference_manifest(), score=SCORES[case]), engine)
     rows = [tuple(row) for row in np.random.default_rng(1).normal(0.0, 0.5, (64, CHANNELS)).tolist()]
     window = np.zeros((1, LENGTH, CHANNELS), np.float32)
     take: Callable[[float, int], object]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.context import commit, machine
-from benchmarks.reference_bundle import CHANNELS, UNITS, reference_bundle
+from benchmarks.reference_bundle import CHANNELS, UNITS, Reference, reference_bundle
 from edge_runtime.opening import load
 from export import arm
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     results = []
     for length in LENGTHS:
-        bundle = reference_bundle(Path(options.cache), length, VARIANTS).resolve()
+        bundle = reference_bundle(Path(options.cache), Reference(length=length, variants=VARIANTS)).resolve()
         for variant in VARIANTS:
             results.append(_measure(bundle, variant, length, root))
             print(_row(results[-1]), flush=True)
