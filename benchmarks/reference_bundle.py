@@ -60,7 +60,7 @@ class Reference:
         return "-".join(map(str, parts))
 
 
-def reference_bundle(folder: Path, reference: Reference = Reference()) -> Path:  # noqa: B008 - frozen
+def reference_bundle(folder: Path, reference: Reference = Reference()) -> Path:
     """The bundle's path in `folder`; made by TensorFlow the first time, and after the code that makes it has changed, in 5 to 30 seconds."""
     path = folder / f"{reference.name}-{_made_by()}.anomalite"
     if not path.exists():
@@ -122,7 +122,7 @@ def _spec(reference: Reference) -> Model:
 
 
 def reference_manifest(
-    reference: Reference = Reference(),  # noqa: B008 - frozen
+    reference: Reference = Reference(),
     parameters: int = 0,
     variants: tuple[Variant, ...] = (),
     estimated: int | None = None,
