@@ -68,6 +68,8 @@ class Result:
     """The median of each of about 20 blocks of consecutive readings."""
     stages: dict[str, Spread]
     """The same time split into `STAGES`, measured in a pass of its own."""
+    shared_out: tuple[str, ...]
+    """Stages that are done in one function: its time is shared out among them as it is when they are done one by one."""
     readings_per_s: float
     """One after the other, as `update` takes them."""
     best_batch: int

@@ -1,8 +1,11 @@
 """Which part of a reading's time goes where: timers around the detector's steps, in a pass of its own.
 
-The production code knows nothing of it: for this pass the methods of `HOOKS` are replaced in their classes, and a detector
-is built with those. What the timers themselves take is measured and subtracted. A stage whose methods the detector never calls has no
-figure, and its time is in `other`: never a wrong one.
+The production code knows nothing of it: for this pass the methods of `HOOKS` are replaced in their classes, and a detector is built
+with those. What the timers themselves take is measured and subtracted.
+
+Where a detector does several steps in one function there is nothing to put a timer around. The time of that function is then shared out
+in the proportions of the same steps taken one by one (`LONG_WAY`), and the stages of which that is true are named. If that way is
+no more either, their time stays in `other`: less is said, but nothing wrong.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +23,7 @@ import numpy.typing as npt
 from edge_runtime.bench.result import STAGES, Spread
 from edge_runtime.detector import Detector
 from edge_runtime.engines import Engine
-from edge_runtime.readings import Reading
+from edge_runtime.readings import Reading, Verdict
 
 HOOKS = (
     ("clean", "edge_runtime.clean", "Clean", "take"),
@@ -37,7 +40,10 @@ HOOKS = (
     ("threshold", "edge_runtime.adapt", "Spot", "step"),
     ("threshold", "edge_runtime.alarm", "Alarm", "step"),
 )
-"""Stage, module, class and method of every step; the engine is timed as an object. None of them calls another one."""
+"""Stage, module, class and method of every step. None calls another one. The engine is timed as an object."""
+
+LONG_WAY = "_update"
+"""The detector's method that answers a reading step by step, where `update` has a shorter way as well."""
 
 _ROUNDS, _CALLS = 15, 400
 """Of the measurement of the timers."""
@@ -64,11 +70,30 @@ class _Timer:
         return timed
 
 
-def split(opened: Detector, stream: Iterator[Reading], warm_up: int, seconds: float) -> dict[str, Spread]:
+class Stages(NamedTuple):
+    """Where the time went."""
+
+    spread: dict[str, Spread]
+    """Microseconds by `STAGES`, of the readings that were scored."""
+    shared_out: tuple[str, ...]
+    """Those whose time is a share of a function that does several of them."""
+
+
+class Times(NamedTuple):
+    """What the timers read, of N scored readings."""
+
+    whole: npt.NDArray[np.int64]
+    """(N,) nanoseconds of the whole reading, with its timers."""
+    spent: dict[str, npt.NDArray[np.int64]]
+    """(N,) nanoseconds in each stage's timers."""
+    calls: dict[str, npt.NDArray[np.int64]]
+    """(N,) how often they were called."""
+
+
+def split(opened: Detector, stream: Iterator[Reading], warm_up: int, seconds: float) -> Stages:
     """Time the stages of `Detector.update` for so many seconds, after `warm_up` readings that are not timed.
 
-    A detector like `opened`, on the same engine, takes the readings. Returns microseconds by `STAGES`, of the readings that were scored.
-    Raises `AttributeError` if a method of `HOOKS` is no more.
+    A detector like `opened`, on the same engine, takes the readings. Raises `AttributeError` if a method of `HOOKS` is no more.
     """
     timers = {stage: _Timer() for stage in STAGES[:-1]}
     with _timed_classes(timers):
@@ -82,31 +107,42 @@ def split(opened: Detector, stream: Iterator[Reading], warm_up: int, seconds: fl
         )
         for _ in range(warm_up):
             detector.update(next(stream))
-        timed = _time_readings(detector, stream, timers, seconds)
-    return spreads(*timed, *timer_cost())
+        times = _time_readings(detector.update, stream, timers, seconds)
+        long_way = getattr(detector, LONG_WAY, None)
+        one_by_one = None
+        if long_way is not None and len(_own(times, 0.0)) < len(timers):
+            one_by_one = _time_readings(long_way, stream, timers, seconds / 2)
+    return share_out(times, one_by_one, *timer_cost())
 
 
-def spreads(
-    whole: npt.NDArray[np.int64],
-    spent: dict[str, npt.NDArray[np.int64]],
-    calls: dict[str, npt.NDArray[np.int64]],
-    inside: float,
-    around: float,
-) -> dict[str, Spread]:
-    """Each stage's time, and what is left of the whole; the stages and `other` add up to the whole less its timers, for each reading.
+def share_out(times: Times, one_by_one: Times | None, inside: float, around: float) -> Stages:
+    """The stages' time and what is left of the whole: for each reading they add up to the whole less its timers.
 
-    `whole`, and `spent` and `calls` of each stage: (N,) nanoseconds, and calls of a timer. `inside` is what a timer adds to what it
-    reads, `around` what its call adds to the whole, both in nanoseconds.
+    `one_by_one`: of the steps that `times` does not tell apart. `inside` is what a timer adds to what it reads, `around` what its call
+    adds to the whole, both in nanoseconds.
     """
-    rest = whole - around * sum(calls.values())
-    result = {}
-    for stage, ns in spent.items():
-        if calls[stage].any():
-            own = np.maximum(ns - inside * calls[stage], 0.0)
-            rest = rest - own
-            result[stage] = _spread(own)
-    result["other"] = _spread(rest)
-    return result
+    stages = _own(times, inside)
+    rest = times.whole - around * sum(times.calls.values()) - sum(stages.values())
+    shared_out: dict[str, float] = {}
+    if one_by_one is not None:
+        known = _own(one_by_one, inside)
+        left = one_by_one.whole - around * sum(one_by_one.calls.values()) - sum(known.values())
+        shares = {stage: float(np.median(ns)) for stage, ns in known.items() if stage not in stages}
+        total = sum(shares.values()) + max(float(np.median(left)), 0.0)
+        shared_out = {stage: share / total for stage, share in shares.items() if total}
+    stages |= {stage: share * rest for stage, share in shared_out.items()}
+    stages["other"] = (1 - sum(shared_out.values())) * rest
+    spread = {stage: _spread(stages[stage]) for stage in STAGES if stage in stages}
+    return Stages(spread, tuple(stage for stage in STAGES if stage in shared_out))
+
+
+def _own(times: Times, inside: float) -> dict[str, npt.NDArray[np.float64]]:
+    """Nanoseconds (N,) of each stage that most readings went through by its timer."""
+    return {
+        stage: np.maximum(ns - inside * times.calls[stage], 0.0)
+        for stage, ns in times.spent.items()
+        if np.median(times.calls[stage]) > 0
+    }
 
 
 def _spread(ns: npt.NDArray[np.float64]) -> Spread:
@@ -115,12 +151,12 @@ def _spread(ns: npt.NDArray[np.float64]) -> Spread:
 
 
 def _time_readings(
-    detector: Detector, stream: Iterator[Reading], timers: dict[str, _Timer], seconds: float
-) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]], dict[str, npt.NDArray[np.int64]]]:
-    """Nanoseconds of each scored reading, and nanoseconds and calls of each stage in it."""
-    clock, update = time.perf_counter_ns, detector.update
+    update: Callable[[Reading], Verdict], stream: Iterator[Reading], timers: dict[str, _Timer], seconds: float
+) -> Times:
+    """Time readings one after the other for so many seconds; those that are not scored are left out."""
+    clock = time.perf_counter_ns
     whole = array("q")
-    rows = [(timer, array("q"), array("q")) for timer in timers.values()]
+    spent, calls = ({stage: array("q") for stage in timers} for _ in range(2))
     end = clock() + round(seconds * 1e9)
     after = 0
     while after < end or not whole:
@@ -132,13 +168,11 @@ def _time_readings(
         after = clock()
         if verdict.score is not None:
             whole.append(after - before)
-            for timer, ns, calls in rows:
-                ns.append(timer.ns)
-                calls.append(timer.calls)
-    names = list(timers)
-    spent = {name: np.array(ns, np.int64) for name, (_, ns, _) in zip(names, rows, strict=True)}
-    called = {name: np.array(calls, np.int64) for name, (_, _, calls) in zip(names, rows, strict=True)}
-    return np.array(whole, np.int64), spent, called
+            for stage, timer in timers.items():
+                spent[stage].append(timer.ns)
+                calls[stage].append(timer.calls)
+    spent_ns, called = ({stage: np.array(each, np.int64) for stage, each in what.items()} for what in (spent, calls))
+    return Times(np.array(whole, np.int64), spent_ns, called)
 
 
 @contextmanager
