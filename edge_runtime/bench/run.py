@@ -77,6 +77,7 @@ def measure(
         processes=processes,
         progress=progress,
     )
+    progress("")
     results = [
         Result(engine=name, variant=each.name, **fields, **_of_processes(name, python, shown))
         for (name, each, fields), shown in zip(measured, fresh, strict=True)
