@@ -120,6 +120,7 @@ def test_a_timer_reads_what_passes_between() -> None:
     assert timer.ns > 0
 
 
+@pytest.mark.heavy
 def test_the_sum_agrees_with_the_untimed_whole(tmp_path: Path) -> None:
     """Within a third: this machine may be busy with other things, and it is another pass."""
     from edge_runtime.bench import latency
