@@ -109,6 +109,12 @@ def _types_of(cls: type[Any]) -> dict[str, Any]:
     return types_of
 
 
+def _tag_of(cls: type[Any], tag: str) -> Any:
+    """What tells a dataclass from the others of a union."""
+    kind = cls.__dataclass_fields__[tag].type
+    return typing.get_args(_types_of(cls)[tag] if isinstance(kind, str) else kind)[0]
+
+
 def _union(options: tuple[Any, ...], data: object, source: str, path: str) -> object:
     if data is None and type(None) in options:
         return None
@@ -118,7 +124,7 @@ def _union(options: tuple[Any, ...], data: object, source: str, path: str) -> ob
     _require(isinstance(data, dict), "a table", data, source, path)
     given = typing.cast("dict[str, object]", data)
     tag = next(tag for tag in _TAGS if tag in {field.name for field in dataclasses.fields(options[0])})
-    by_tag = {typing.get_args(_types_of(option)[tag])[0]: option for option in options}
+    by_tag = {_tag_of(option, tag): option for option in options}
     if tag not in given:
         for option in options:
             if {field.name: field for field in dataclasses.fields(option)}[tag].default is not dataclasses.MISSING:
