@@ -26,6 +26,7 @@ FIRST_MARK = -7001000
 PATIENCE_S = 300
 """The longest one run may take."""
 
+_COUNTER = "instructions.c"
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _RUN = """
 import importlib.util, os, sys
@@ -58,9 +59,14 @@ def find_root() -> Path | None:
             raise ExportError(f"{VARIABLE}: expected a folder made by pi/make-root, got {named!r}")
         return root
     for made in sorted((_CHECKOUT / ".nox" / "pi").glob("*/.made")):
-        if made.read_text().startswith("arm64 ") and len(installed(made.parent)) > 2:
+        if made.read_text().startswith("arm64 ") and len(installed(made.parent)) > 2 and _sets_marks(made.parent):
             return made.parent
     return None
+
+
+def _sets_marks(root: Path) -> bool:
+    """Whether its counter is this checkout's: a root is only made again when `nox` needs it."""
+    return (root / _COUNTER).read_bytes() == (_CHECKOUT / "pi" / _COUNTER).read_bytes()
 
 
 def installed(root: Path) -> list[str]:
