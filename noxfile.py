@@ -23,7 +23,7 @@ nox.options.reuse_venv = "yes"
 nox.options.parallel = 2  # the sessions are short and spend much of their time on files
 nox.options.sessions = ["runtime"]
 if os.environ.get("CI"):
-    nox.options.sessions = ["runtime", "pi(pi3)", "pi(pi5)"]
+    nox.options.sessions = ["runtime", "cost", "pi(pi3)", "pi(pi5)"]
 # Outside CI a missing CPython 3.11 skips the tflite session, inside it fails; it is never downloaded.
 nox.options.download_python = "never"
 
@@ -114,6 +114,22 @@ BOARDS = [
     nox.param("bookworm-armhf", 2, "tflite", (*ALONE, "tflite-runtime"), "pi-32bit", id="pi2"),
     nox.param("trixie-arm64", 5, "litert,onnx", NEWEST, "runtime", id="trixie"),
 ]
+
+
+@nox.session(python=False, default=False, requires=["wheel"], allow_parallel=True)
+def cost(session: nox.Session) -> None:
+    """Count the instructions of windows, readings and starts on an emulated Raspberry Pi, and compare with benchmarks/baseline.json.
+
+    Of this checkout's code, in a root of the boards. Arguments go to `python -m benchmarks cost`: `nox -s cost -- --update`.
+    """
+    root, _, _, packages, constraints = next(board.args for board in BOARDS if board.id == "pi4")
+    folder = ROOTS / root
+    with _locked(folder):
+        _make_root(session, folder)
+        _fill_root(session, folder, packages, constraints)
+    environment = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "benchmarks", "cost", "--root", str(folder), *session.posargs]
+    session.run(*command, env=environment, external=True)
 
 
 @nox.session(python=False, default=False, requires=["wheel"], allow_parallel=True)

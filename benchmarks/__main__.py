@@ -1,4 +1,4 @@
-"""`python -m benchmarks [runtime | detection | instructions | window_length] ...`: what the runtime costs, and what the detectors are worth."""
+"""`python -m benchmarks [runtime | detection | cost | instructions | window_length] ...`: what the runtime costs, and what the detectors are worth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "runtime": "benchmarks.runtime",
     "detection": "benchmarks.detection.command",
+    "cost": "benchmarks.cost",
     "instructions": "benchmarks.instructions",
     "window_length": "benchmarks.window_length",
 }

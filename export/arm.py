@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import edge_runtime
 from edge_runtime.engines import ENGINES
@@ -18,15 +19,18 @@ from edge_runtime.errors import ExportError
 
 VARIABLE = "ANOMALITE_PI_ROOT"
 """Names a root that lies elsewhere."""
-FEW, MANY = 50, 150
-"""Windows of two runs: what differs is the price of the windows, not of the start."""
+FEW, MANY = 10, 30
+"""Windows of two stretches of one run: what differs is the price of the windows, not of the start or of a stretch."""
+FIRST_MARK = -7001000
+"""A program asks whether this file is a terminal, and `pi-count` prints how many instructions there were so far (pi/instructions.c)."""
 PATIENCE_S = 300
 """The longest one run may take."""
 
+_COUNTER = "instructions.c"
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _RUN = """
-import importlib.util, sys
-folder, bundle, engine, variant, calls = sys.argv[1:]
+import importlib.util, os, sys
+folder, bundle, engine, variant, first, *stretches = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("edge_runtime", folder + "/__init__.py", submodule_search_locations=[folder])
 sys.modules["edge_runtime"] = runtime = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(runtime)
@@ -36,8 +40,10 @@ try:
 except runtime.AnomaliteError as fault:
     sys.exit(str(fault))
 windows = np.random.default_rng(1).normal(size=(1, *detector.manifest.window_shape)).astype(np.float32)
-for _ in range(int(calls)):
-    detector.engine.run(windows)
+for mark, calls in enumerate(map(int, stretches)):
+    for _ in range(calls):
+        detector.engine.run(windows)
+    os.isatty(int(first) - mark)
 """
 
 
@@ -53,9 +59,14 @@ def find_root() -> Path | None:
             raise ExportError(f"{VARIABLE}: expected a folder made by pi/make-root, got {named!r}")
         return root
     for made in sorted((_CHECKOUT / ".nox" / "pi").glob("*/.made")):
-        if made.read_text().startswith("arm64 ") and len(installed(made.parent)) > 2:
+        if made.read_text().startswith("arm64 ") and len(installed(made.parent)) > 2 and _sets_marks(made.parent):
             return made.parent
     return None
+
+
+def _sets_marks(root: Path) -> bool:
+    """Whether its counter is this checkout's: a root is only made again when `nox` needs it."""
+    return (root / _COUNTER).read_bytes() == (_CHECKOUT / "pi" / _COUNTER).read_bytes()
 
 
 def installed(root: Path) -> list[str]:
@@ -70,37 +81,55 @@ def instructions(root: Path, bundle: Path, engine: str, variant: str, board: int
     `root`: made by `pi/make-root`, with `engine` installed; `board`: the Raspberry Pi, 3, 4 or 5 in a root of 64 bits, 2 in one of 32.
     The runtime is this one, not one installed in the root. Raises `ExportError` when the emulated program cannot be run.
     """
-    _warm_up(root, bundle, engine, variant, board)
-    few, many = (_count(root, bundle, engine, variant, board, calls) for calls in (FEW, MANY))
-    return (many - few) / (MANY - FEW)
-
-
-@cache
-def _warm_up(root: Path, bundle: Path, engine: str, variant: str, board: int) -> None:
-    """The first run also compiles Python files."""
-    _count(root, bundle, engine, variant, board, 1)
-
-
-def _count(root: Path, bundle: Path, engine: str, variant: str, board: int, calls: int) -> int:
     runtime = str(Path(edge_runtime.__file__).resolve().parent)
-    command = [str(root / "pi-count"), "-c", _RUN, runtime, str(bundle.resolve()), engine, variant, str(calls)]
+    stretches = map(str, (FEW, FEW, MANY))  # the first is left out: caches fill
+    arguments = ("-c", _RUN, runtime, str(bundle.resolve()), engine, variant, str(FIRST_MARK), *stretches)
     where = f"{bundle.name}: {variant} with {engine} on an emulated Raspberry Pi {board}"
-    environment = {**os.environ, "PI": str(board), "PYTHONPATH": ""}
+    ready, few, many = count_marks(root, arguments, board, where, 3, {**os.environ, "PYTHONPATH": ""}).marks
+    return ((many - few) - (few - ready)) / (MANY - FEW)
+
+
+class Counted(NamedTuple):
+    """What a program under `pi-count` said."""
+
+    marks: tuple[int, ...]
+    """The instructions since its start at each of its marks."""
+    output: str
+    """Its standard output."""
+
+
+def count_marks(
+    root: Path, arguments: Sequence[str], board: int, where: str, marks: int, environment: Mapping[str, str]
+) -> Counted:
+    """Run the root's Python with `arguments` on the board; the counts at its `marks` marks.
+
+    `where` begins the message of the `ExportError` that is raised when it cannot be run, fails, or sets another number of marks.
+    """
+    command = [str(root / "pi-count"), *arguments]
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=root
+            command,
+            env={**environment, "PI": str(board)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+            cwd=root,
         )
     except (OSError, subprocess.TimeoutExpired) as fault:
         raise ExportError(f"{where}: {fault}") from None
-    return counted(done.stderr, done.returncode, where)
+    return Counted(marks_in(done.stderr, done.returncode, where, marks), done.stdout)
 
 
-def counted(errors: str, status: int, where: str) -> int:
-    """The number in what `pi-count` wrote on standard error. Raises `ExportError`, beginning with `where`, if it failed."""
+def marks_in(errors: str, status: int, where: str, expected: int) -> tuple[int, ...]:
+    """The counts in what `pi-count` wrote on standard error. Raises `ExportError`, beginning with `where`, if it failed."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    numbers = [found.group(1) for line in lines if (found := re.fullmatch(r"instructions: (\d+)", line))]
-    if status == 0 and numbers:
-        return int(numbers[-1])
-    others = [line for line in lines if not line.startswith("instructions: ")]
-    why = others[-1] if others else "no word of why" if status else "expected a line 'instructions: N', got none"
-    raise ExportError(f"{where}: exit status {status}: {why}")
+    found = [match for line in lines if (match := re.fullmatch(r"mark (\d+): (\d+)", line))]
+    if status == 0 and [int(match[1]) for match in found] == list(range(expected)):
+        return tuple(int(match[2]) for match in found)
+    if status == 0:
+        raise ExportError(
+            f"{where}: expected the marks 0 to {expected - 1}, got {len(found)}: a root made before there were any? (pi/make-root)"
+        )
+    others = [line for line in lines if not line.startswith(("instructions: ", "mark "))]
+    raise ExportError(f"{where}: exit status {status}: {others[-1] if others else 'no word of why'}")

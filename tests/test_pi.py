@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from demo_run import REPOSITORY
 
+from export.arm import find_root
+
 PI = REPOSITORY / "pi"
 SCRIPTS = ("make-root", "pi-python", "pi-pip", "pi-count")
 
@@ -92,6 +94,51 @@ def test_a_board_of_another_kind_is_refused(root: Path, board: str) -> None:
     assert done.stderr == (
         f"pi-python: PI={board} does not fit this root (aarch64): expected 2 for armv7l; 3, 4 or 5 for aarch64\n"
     )
+
+
+def test_an_emulator_without_plugins_is_said(root: Path) -> None:
+    """With status 3, before anything is built for it. (Debian 13's is one.)"""
+    emulator = root / "emulator"
+    emulator.write_text(
+        '#!/bin/bash\n[ "$1" = --version ] && echo "qemu-aarch64 version 10.0.2" || echo "-cpu model"\n'
+    )
+    emulator.chmod(0o755)
+    (root / ".settings").write_text(f"qemu={emulator} python=python3.11 wheel=aarch64 board=4\n")
+    done = run(root / "pi-count", "-c", "")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert done.stderr.startswith(f"pi-count: this {emulator} is built without plugins")
+
+
+COUNT = """
+import os, sys
+for mark, turns in enumerate(map(int, sys.argv[1:])):
+    for _ in range(turns):
+        hash("reading")
+    os.isatty(-7001000 - mark)
+os.isatty(-7000999), os.isatty(-7002000)
+"""
+"""A loop, a mark, a longer loop, a mark ... and two files that are none of the marks, one on either side."""
+
+
+def test_marks_count_what_two_runs_differ_by() -> None:
+    """Within 0.2 %, in the order of the marks, and nothing but marks is taken for one."""
+    made = find_root()
+    if made is None:
+        pytest.skip("no ARM userland: `nox -s cost` makes one")
+    marks: list[list[int]] = []
+    for _ in range(2):
+        done = run(made / "pi-count", "-c", COUNT, "1000", "1000", "21000")
+        assert done.returncode == 0
+        assert re.findall(r"^mark (\d+):", done.stderr, re.MULTILINE) == ["0", "1", "2"]
+        marks.append([int(count) for count in re.findall(r"^mark \d+: (\d+)$", done.stderr, re.MULTILINE)])
+    inside = [(end - middle) - (middle - start) for start, middle, end in marks]
+    assert inside[1] == pytest.approx(inside[0], rel=2e-3)
+
+    totals = []
+    for turns in ("1000", "21000"):
+        done = run(made / "pi-count", "-c", COUNT, turns)
+        totals.append(int(done.stderr.splitlines()[-1].removeprefix("instructions: ")))
+    assert totals[1] - totals[0] == pytest.approx(inside[0], rel=2e-3)
 
 
 def test_every_board_of_nox_can_be_made() -> None:

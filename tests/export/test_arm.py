@@ -8,14 +8,14 @@ import handmade
 import pytest
 
 from edge_runtime.errors import ExportError
-from export.arm import FEW, MANY, VARIABLE, counted, find_root, installed, instructions
+from export.arm import FEW, MANY, VARIABLE, find_root, installed, instructions, marks_in
 
 
 def stand_in(root: Path, script: str) -> Path:
-    """A root whose `pi-count` is a shell script; its last argument is the number of windows."""
+    """A root whose `pi-count` is a shell script; `mark N COUNT` in it is what the counter prints."""
     (root / "opt" / "site" / "onnxruntime").mkdir(parents=True)
     command = root / "pi-count"
-    command.write_text(f"#!/bin/bash\ncalls=${{@: -1}}\n{script}\n")
+    command.write_text(f'#!/bin/bash\nmark() {{ echo "mark $1: $2" >&2; }}\n{script}\n')
     command.chmod(0o755)
     return root
 
@@ -24,9 +24,12 @@ def count(root: Path) -> float:
     return instructions(root, handmade.TINY, "numpy", "numpy-float32", 4)
 
 
-def test_the_start_is_not_counted(tmp_path: Path) -> None:
-    """Two runs, and the difference divided by the windows that one has more."""
-    root = stand_in(tmp_path, 'echo "noise" >&2; echo "instructions: $((7000000 + 1234 * calls))" >&2')
+def test_neither_the_start_nor_a_stretch_is_counted(tmp_path: Path) -> None:
+    """Two stretches of one run, and their difference divided by the windows that one has more."""
+    few, many = 7_000_000 + 55 + 1234 * FEW, 7_000_000 + 2 * 55 + 1234 * (FEW + MANY)
+    root = stand_in(
+        tmp_path, f'mark 0 7000000; echo "noise" >&2; mark 1 {few}; mark 2 {many}; echo "instructions: 9" >&2'
+    )
     assert count(root) == 1234
     assert MANY > FEW
 
@@ -36,7 +39,8 @@ def test_the_start_is_not_counted(tmp_path: Path) -> None:
     [
         ('echo "a bad model" >&2; echo "instructions: 5" >&2; exit 1', "exit status 1: a bad model"),
         ("exit 139", "exit status 139: no word of why"),
-        ("true", "expected a line 'instructions: N', got none"),
+        ("true", "expected the marks 0 to 2, got 0: a root made before there were any?"),
+        ("mark 0 1; mark 1 2", "expected the marks 0 to 2, got 2"),
     ],
 )
 def test_an_emulator_that_fails_is_said(tmp_path: Path, script: str, message: str) -> None:
@@ -54,9 +58,9 @@ def test_a_folder_that_is_no_root(tmp_path: Path) -> None:
         count(tmp_path / "none")
 
 
-def test_a_number_is_read_from_the_last_line_that_has_one() -> None:
+def test_only_whole_lines_are_marks() -> None:
     """A program may print what looks like one."""
-    assert counted("instructions: 1\nsomething\ninstructions: 22\n", 0, "x") == 22
+    assert marks_in("a mark 7: 1\nmark 0: 5\nsomething\nmark 1: 22\ninstructions: 30\n", 0, "x", 2) == (5, 22)
 
 
 def test_the_variable_names_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
