@@ -62,7 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     os.environ[FOLDER_VARIABLE] = str(folder)
     os.environ["ASV_PYTHONPATH"] = str(ROOT)  # it discards PYTHONPATH
     conf = configuration()
-    recorded, conf.results_dir = Path(conf.results_dir), str(ROOT / ".asv" / "run")
+    recorded = Path(conf.results_dir)
+    conf.results_dir = str(recorded.parent / "run")
     failed = _run(conf, options)
     (fresh,) = iter_results_for_machine(conf.results_dir, options.machine)
     fresh.params["packages"] = machine()
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\nNothing to compare with yet: no run has been recorded on {options.machine}.")
     else:
         compare(conf, before, fresh, tree, options)
-    print(f"\n{_record(Path(conf.results_dir), recorded, fresh, tree, failed, options)}", flush=True)
+    print(f"\n{record(Path(conf.results_dir), recorded, fresh, tree, failed, options)}", flush=True)
     results = list(figures(fresh))
     print(json.dumps({"benchmark": "history", "machine": machine(), "commit": commit(), "results": results}))
     return 1 if failed else 0
@@ -150,14 +151,12 @@ def _rows(run: Results, keys: set[str]) -> Iterator[tuple[Any, ...]]:
         yield key, params, value, stats, samples, run.benchmark_version.get(key), run.params["machine"], run.env_name
 
 
-def _record(
-    scratch: Path, recorded: Path, fresh: Results, tree: Tree, failed: bool, options: argparse.Namespace
-) -> str:
+def record(scratch: Path, recorded: Path, fresh: Results, tree: Tree, failed: bool, options: argparse.Namespace) -> str:
     """Put the run among the recorded ones if it is one of its commit and whole; returns what was done."""
     obstacles = {
         "a benchmark failed": failed,
         "only a part was run": options.only or options.quick,
-        f"{len(tree.changed)} files are not as in {tree.head[:8]} ({', '.join(tree.changed[:3])}...)": tree.changed,
+        _difference(tree): tree.changed,
         "the checkout was changed meanwhile": Tree.now() != tree,
     }
     against = [obstacle for obstacle, holds in obstacles.items() if holds]
@@ -167,6 +166,13 @@ def _record(
     for path in ("benchmarks.json", Path(options.machine) / "machine.json"):
         shutil.copyfile(scratch / path, recorded / path)
     return f"Recorded as {tree.head[:8]} on {options.machine}, in {recorded}: figures of this machine, of no use on another."
+
+
+def _difference(tree: Tree) -> str:
+    files = "1 file is" if len(tree.changed) == 1 else f"{len(tree.changed)} files are"
+    return (
+        f"{files} not as in {tree.head[:8]} ({', '.join(tree.changed[:3])}{', ...' if len(tree.changed) > 3 else ''})"
+    )
 
 
 def figures(run: Results) -> Iterator[dict[str, Any]]:

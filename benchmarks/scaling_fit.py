@@ -42,9 +42,9 @@ def growth(sizes: Sequence[float], values: Sequence[float]) -> Growth:
 
     `sizes`: (N,) ascending, `values`: (N,), both above 0, N >= 3. Raises `ValueError`.
     """
-    x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(values, float))
-    if len(x) < 3 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+    if len(sizes) < 3 or min(*sizes, *values) <= 0:
         raise ValueError(f"expected three or more sizes and values above 0, got {list(sizes)} and {list(values)}")
+    x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(values, float))
     exponent, error = line(x, y)
     local = np.diff(y) / np.diff(x)
     return Growth(exponent, error, float(local.min()), float(local.max()), float(local[-1]))

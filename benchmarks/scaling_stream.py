@@ -59,7 +59,7 @@ def watch(block: Block, readings: int, twin: Callable[[], AbstractContextManager
     def run(first: int, last: int, other: Block | None = None) -> None:
         for index in range(first, last):
             ours[index] = block(size)
-            resident[index] = _resident_bytes()
+            resident[index] = resident_bytes()
             if other is not None:
                 ratios[index] = ours[index] / other(size)
 
@@ -88,7 +88,7 @@ def watch(block: Block, readings: int, twin: Callable[[], AbstractContextManager
 
 def stream(bundle: Path, engine: str, readings: int) -> dict[str, Any]:
     """`watch` with `Detector.update` of one machine; `engine` may be "none", which takes the bundle's place too."""
-    detector = _opened(bundle, engine)
+    detector = opened(bundle, engine)
 
     @contextmanager
     def twin() -> Iterator[Block]:
@@ -107,12 +107,17 @@ def stream(bundle: Path, engine: str, readings: int) -> dict[str, Any]:
             asked.close()
 
     result = watch(blocks_of(reading_taker(detector)), readings, twin)
-    return {"engine": engine, "family": detector.manifest.family, "variant": detector.variant_name, **result}
+    return {
+        "engine": detector.engine_name or engine,
+        "family": detector.manifest.family,
+        "variant": detector.variant_name,
+        **result,
+    }
 
 
 def be_a_twin(bundle: Path, engine: str) -> None:
     """Take as many readings as each line of standard input says, and print their CPU time in nanoseconds."""
-    block = blocks_of(reading_taker(_opened(bundle, engine)))
+    block = blocks_of(reading_taker(opened(bundle, engine)))
     for line_ in sys.stdin:
         print(block(int(line_)), flush=True)
 
@@ -154,7 +159,8 @@ def reading_taker(detector: Detector) -> Take:
     return take
 
 
-def _opened(bundle: Path, engine: str) -> Detector:
+def opened(bundle: Path, engine: str) -> Detector:
+    """With that engine, or "none"."""
     return Detector(reference_manifest(), NoEngine(0.0)) if engine == NO_ENGINE else load(bundle, engine=engine)
 
 
@@ -164,9 +170,9 @@ def _typical(ratios: npt.NDArray[np.float64]) -> tuple[float, float]:
     return float(np.mean(parts)), float(np.std(parts, ddof=1) / np.sqrt(len(parts)))
 
 
-def _resident_bytes() -> int:
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * PAGE
+def resident_bytes() -> int:
+    """What the process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 if __name__ == "__main__":
