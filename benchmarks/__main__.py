@@ -1,4 +1,4 @@
-"""`python -m benchmarks [runtime | detection | instructions | window_length | history | scaling] ...`: what the runtime costs, and what the detectors are worth."""
+"""`python -m benchmarks [runtime | detection | instructions | window_length | batch_signature | history | scaling] ...`: what the runtime costs, and what the detectors are worth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ COMMANDS = {
     "detection": "benchmarks.detection.command",
     "instructions": "benchmarks.instructions",
     "window_length": "benchmarks.window_length",
+    "batch_signature": "benchmarks.batch_signature",
     "history": "benchmarks.history_command",
     "scaling": "benchmarks.scaling",
 }

@@ -143,16 +143,16 @@ def _sweep(name: str, engines: Sequence[str], cache: Path, rounds: int) -> list[
     for _ in range(rounds):
         for size, bundle in bundles.items():
             for sweep in sweeps:
-                sweep.runs[size].append(_fresh("scaling_cases", axis.case, str(bundle), sweep.engine, str(size)))
+                sweep.runs[size].append(fresh("scaling_cases", axis.case, str(bundle), sweep.engine, str(size)))
     return sweeps
 
 
 def _stream(cache: Path, options: argparse.Namespace) -> dict[str, Any]:
     bundle = reference_bundle(cache, Reference(family=options.stream_family, variants=())).resolve()
-    return _fresh("scaling_stream", str(bundle), options.stream_engine, str(options.readings))
+    return fresh("scaling_stream", str(bundle), options.stream_engine, str(options.readings))
 
 
-def _fresh(module: str, *arguments: str) -> dict[str, Any]:
+def fresh(module: str, *arguments: str) -> dict[str, Any]:
     """What the module, run in a fresh process, prints. Raises `SystemExit` with what it said if it failed."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
-"""One size, measured in a process of its own: `python -m benchmarks.scaling_cases CASE BUNDLE ENGINE SIZE` prints a line of JSON.
+"""One size, measured in a process of its own: `python -m benchmarks.scaling_cases CASE BUNDLE ENGINE SIZE [VARIANT]` prints a line of JSON.
 
-`us` is CPU time (the median of short blocks, one thread): a reading's for `window`, a window's for `batch`, a machine's for `machines`.
+`us` is CPU time (the median of short blocks, one thread): a reading's for `window`, a window's for `batch` and `engine`, a machine's for `machines`.
 `mb` is what the peak of the process's memory is above what it held with numpy and the engine's package imported.
 """
 
@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.scaling_stream import resident_bytes
 from edge_runtime import Detector, Reading, load
@@ -25,11 +26,12 @@ PACKAGES = {"onnx": "onnxruntime", "litert": "ai_edge_litert.interpreter", "tfli
 SECONDS = 0.4
 """Of measuring."""
 BLOCK_SECONDS = 0.005
+OPENINGS = 15
 
 
-def window(bundle: Path, engine: str, _: int) -> dict[str, Any]:
+def window(bundle: Path, engine: str, _: int, variant: str | None = None) -> dict[str, Any]:
     """`Detector.update` with one machine; the size is the bundle's."""
-    detector, before = _open(bundle, engine)
+    detector, before = _open(bundle, engine, variant)
     rows = [tuple(row) for row in np.random.default_rng(1).normal(0.0, 0.5, (64, _channels(detector))).tolist()]
     now = 0
 
@@ -43,25 +45,38 @@ def window(bundle: Path, engine: str, _: int) -> dict[str, Any]:
     return {"us": _microseconds(update), "mb": (_peak_bytes() - before) / 1e6, "variant": detector.variant_name}
 
 
-def batch(bundle: Path, engine: str, size: int) -> dict[str, Any]:
+def batch(bundle: Path, engine: str, size: int, variant: str | None = None) -> dict[str, Any]:
     """The engine and the score with so many windows in a call, prepared beforehand."""
-    detector, before = _open(bundle, engine, batch=size)
-    shape = detector.manifest.window_shape
-    windows = np.random.default_rng(1).normal(size=(size, *shape)).astype(np.float32)
+    detector, before = _open(bundle, engine, variant, batch=size)
+    windows = _windows(detector, size)
     us = _microseconds(lambda: detector.score_windows(windows)) / size
     return {"us": us, "mb": (_peak_bytes() - before) / 1e6, "variant": detector.variant_name}
 
 
-def machines(bundle: Path, engine: str, count: int) -> dict[str, Any]:
+def engine_alone(bundle: Path, engine: str, size: int, variant: str | None = None) -> dict[str, Any]:
+    """The engine with so many windows in a call. `opening_ms`: to read the bundle, load the model and run one window, not for the first time."""
+    detector, before = _open(bundle, engine, variant)
+    windows = _windows(detector, size)
+    us = _microseconds(lambda: detector.engine.run(windows)) / size
+    peak = _peak_bytes() - before
+
+    def open_and_run() -> None:
+        load(bundle, engine=engine, variant=variant).engine.run(windows[:1])
+
+    opening = median(_block(open_and_run, 1) for _ in range(OPENINGS)) / 1e6
+    return {"us": us, "mb": peak / 1e6, "opening_ms": opening, "variant": detector.variant_name}
+
+
+def machines(bundle: Path, engine: str, count: int, variant: str | None = None) -> dict[str, Any]:
     """`update_many` with a reading of each machine. Memory is above that of the same process with one machine.
 
     `kept_mb` is what is still held after the calls, `mb` what they needed at most.
     """
-    first, _ = _open(bundle, engine)
+    first, _ = _open(bundle, engine, variant)
     _feed_all(first, 1)
     _reset_peak()
     before = resident_bytes()
-    detector = load(bundle, engine=engine, machines=count)
+    detector = load(bundle, engine=engine, variant=variant, machines=count)
     update_many = _feed_all(detector, count)
     us = _microseconds(update_many) / count
     held, peak = resident_bytes() - before, _peak_bytes() - before
@@ -84,13 +99,17 @@ def _feed_all(detector: Detector, count: int) -> Callable[[], object]:
     return update_many
 
 
-def _open(bundle: Path, engine: str, batch: int | None = None) -> tuple[Detector, int]:
+def _open(bundle: Path, engine: str, variant: str | None, batch: int | None = None) -> tuple[Detector, int]:
     """The detector, and how many bytes the process held before."""
     if engine in PACKAGES:
         import_module(PACKAGES[engine])
     _reset_peak()
     before = resident_bytes()
-    return load(bundle, engine=engine, batch=batch), before
+    return load(bundle, engine=engine, variant=variant, batch=batch), before
+
+
+def _windows(detector: Detector, count: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(1).normal(size=(count, *detector.manifest.window_shape)).astype(np.float32)
 
 
 def _channels(detector: Detector) -> int:
@@ -127,7 +146,13 @@ def _peak_bytes() -> int:
     return int(found[1]) * 1024
 
 
-CASES: dict[str, Callable[[Path, str, int], dict[str, Any]]] = {"window": window, "batch": batch, "machines": machines}
+CASES: dict[str, Callable[..., dict[str, Any]]] = {
+    "window": window,
+    "batch": batch,
+    "engine": engine_alone,
+    "machines": machines,
+}
 
 if __name__ == "__main__":
-    print(json.dumps(CASES[sys.argv[1]](Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))))
+    case, path, name, number, *chosen = sys.argv[1:]
+    print(json.dumps(CASES[case](Path(path), name, int(number), *chosen)))

@@ -14,6 +14,8 @@ from benchmarks.history import subjects
 from benchmarks.history.subjects import Call
 from benchmarks.reference_bundle import FAMILIES, Reference
 
+version = subjects.VERSION
+
 
 class Timing:
     """How asv is to sample calls of microseconds to milliseconds, opened by the first one (asv has an instance a process)."""

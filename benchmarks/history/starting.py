@@ -14,6 +14,8 @@ from benchmarks.history.subjects import STANDARD
 from benchmarks.reference_bundle import FAMILIES, Reference
 from edge_runtime import load
 
+version = subjects.VERSION
+
 
 class Import:
     """Of the package in a fresh interpreter, whose own start does not count."""
