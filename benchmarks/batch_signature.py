@@ -29,6 +29,8 @@ _COUNTED = """
 import sys
 checkout, bundle, variant, batch, calls = sys.argv[1:]
 sys.path.insert(0, checkout)
+import numpy as np
+from edge_runtime import load
 detector = load(bundle, engine="litert", variant=variant)
 windows = np.random.default_rng(1).normal(size=(int(batch), *detector.manifest.window_shape)).astype(np.float32)
 for _ in range(int(calls)):

@@ -82,7 +82,10 @@ class Sweep:
             "exponent_time": time.exponent,
             "exponent_time_error": time.error,
             "exponents_time": [time.lowest, time.highest],
+            "off_time": time.off,
             "exponent_memory": memory and memory.exponent,
+            "exponent_memory_error": memory and memory.error,
+            "off_memory": memory and memory.off,
             "time": str(time),
             "memory": str(memory or "nothing to measure at the smallest size"),
         }

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-STRAIGHT = 0.2
-"""Local exponents that differ by more than this are no power law."""
+STRAIGHT = 0.1
+"""A power law misses no value by more than this fraction of it."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,22 @@ class Growth:
     highest: float
     at_the_end: float
     """Between the two largest sizes."""
+    off: float
+    """The largest miss, as a fraction of the value."""
 
     @property
     def is_power_law(self) -> bool:
         """Whether one exponent says it all."""
-        return self.highest - self.lowest <= STRAIGHT
+        return self.off <= STRAIGHT
 
     def __str__(self) -> str:
         head = f"{self.exponent:.2f} ± {self.error:.2f}"
         if self.is_power_law:
             return head
-        return f"{head}, no power law: {self.lowest:.2f} to {self.highest:.2f}, {self.at_the_end:.2f} at the end"
+        return (
+            f"{head}, no power law (off by up to {self.off:.0%}): "
+            f"from size to size {self.lowest:.2f} to {self.highest:.2f}, at the end {self.at_the_end:.2f}"
+        )
 
 
 def growth(sizes: Sequence[float], values: Sequence[float]) -> Growth:
@@ -47,7 +52,8 @@ def growth(sizes: Sequence[float], values: Sequence[float]) -> Growth:
     x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(values, float))
     exponent, error = line(x, y)
     local = np.diff(y) / np.diff(x)
-    return Growth(exponent, error, float(local.min()), float(local.max()), float(local[-1]))
+    misses = np.expm1(np.abs(y - y.mean() - exponent * (x - x.mean())))
+    return Growth(exponent, error, float(local.min()), float(local.max()), float(local[-1]), float(misses.max()))
 
 
 def line(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[float, float]:
