@@ -1,0 +1,35 @@
+"""The picture of `python -m benchmarks scaling`: time and memory against each size, both axes logarithmic, an engine a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+ROWS = ((1, "time", "CPU time, µs"), (2, "memory", "peak memory, MB"))
+COLOURS = {"numpy": "#444444", "litert": "#0072b2", "onnx": "#d55e00", "tflite": "#009e73"}
+"""Told apart without colour vision too."""
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """Write the picture of the results (those of the line of JSON) to `path`."""
+    names = list(dict.fromkeys(result["against"] for result in results))
+    figure = Figure(figsize=(3.4 * len(names) + 0.6, 6.4), layout="constrained")
+    grid = figure.subplots(len(ROWS), len(names), squeeze=False, sharex="col")
+    for column, name in enumerate(names):
+        for row, (index, kind, label) in enumerate(ROWS):
+            axes = grid[row][column]
+            for result in (each for each in results if each["against"] == name):
+                exponent = result[f"exponent_{kind}"]
+                legend = result["engine"] if exponent is None else f"{result['engine']}: {exponent:.2f}"
+                sizes, values = [point[0] for point in result["points"]], [point[index] for point in result["points"]]
+                axes.plot(sizes, values, "o-", markersize=4, label=legend, color=COLOURS.get(result["engine"]))
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.grid(alpha=0.25)
+            axes.legend(title="exponent", fontsize="small", title_fontsize="small", frameon=False)
+            if column == 0:
+                axes.set_ylabel(label)
+        grid[-1][column].set_xlabel(name)
+    figure.savefig(path, dpi=110)
