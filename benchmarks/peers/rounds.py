@@ -48,18 +48,16 @@ def run_once(python: Path, script: Path, files: Path) -> dict[str, Any]:
     """What one process of a peer says, with `start_ms`: from its start to its first score. Raises `PeerError`."""
     with tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [python, script], cwd=files, env=bare_environment(), stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-        ender = threading.Timer(LONGEST_S, process.kill)
-        ender.start()
-        try:
-            assert process.stdout is not None
-            first = process.stdout.readline()
+        ) as process:
+            ender = threading.Timer(LONGEST_S, process.kill)
+            ender.daemon = True
+            ender.start()
+            first = process.stdout.readline() if process.stdout else ""
             taken = time.perf_counter() - start
-            rest = process.stdout.read()
+            rest = process.stdout.read() if process.stdout else ""
             status = process.wait()
-        finally:
             ender.cancel()
         errors.seek(0)
         if status != 0:
