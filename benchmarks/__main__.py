@@ -11,7 +11,7 @@ from importlib import import_module
 COMMANDS = {
     "targets": ("benchmarks.targets", "the targets, measured in one run: met, or missed by how much"),
     "runtime": ("benchmarks.runtime", "time, start and memory above the bare engine, on this machine"),
-    "peers": ("benchmarks.peers", "side by side with what one would use instead, each in its own environment"),
+    "peers": ("benchmarks.peers.command", "side by side with what one would use instead, each in its own environment"),
     "cost": ("benchmarks.cost", "ARM instructions under emulation, held to benchmarks/baseline.json"),
     "instructions": ("benchmarks.instructions", "ARM instructions of one window of a bundle, by variant and board"),
     "scaling": ("benchmarks.scaling", "how time and memory grow with window, channels, machines, readings, ..."),
