@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from os import PathLike
-from typing import Literal
+from typing import Any, Literal
 
 from edge_runtime.errors import InputError
 from edge_runtime.schema import decode, encode
@@ -56,6 +56,8 @@ class Result:
     """How many were timed: those that were scored."""
     not_scored: int
     """How many were answered without a score meanwhile, and left out."""
+    warm_up: int
+    """How many readings came before those, untimed."""
     us_p50: float
     """Of one `Detector.update`: a reading in, its verdict out, with a full window."""
     us_p90: float
@@ -66,6 +68,8 @@ class Result:
     """The median of each of about 20 blocks of consecutive readings."""
     stages: dict[str, Spread]
     """The same time split into `STAGES`, measured in a pass of its own."""
+    shared_out: tuple[str, ...]
+    """Stages that are done in one function: its time is shared out among them as it is when they are done one by one."""
     readings_per_s: float
     """One after the other, as `update` takes them."""
     best_batch: int
@@ -75,9 +79,9 @@ class Result:
     sustained: float
     """The rate of the second half of the time against the first: below 1 the board became slower."""
     cold_start_ms: ColdStart
-    peak_mb: float | None
+    peak_mb: float
     """The peak memory of a fresh process that scores with it, above bare Python's."""
-    python_mb: float | None
+    python_mb: float
     """The peak memory of bare Python."""
     installed_mb: dict[str, float]
     """What each package takes on the disk, this one, numpy and the engine's."""
@@ -90,7 +94,7 @@ class Device:
     """Where it was measured, as far as the board tells."""
 
     board: str
-    """The board's model, else the CPU's."""
+    """The board's model, else the CPU's; of an emulated one it says so."""
     cpu: str
     cpu_kind: str
     """As in `cpu.py`."""
@@ -105,6 +109,8 @@ class Device:
     temperature_c_end: float | None
     throttled: tuple[str, ...] | None
     """What held the board back, at the end of the run; empty: nothing; None: it does not tell."""
+    emulated: bool
+    """Whether an emulator ran the program: then its times are no board's."""
     os: str
     kernel: str
     python: str
@@ -132,11 +138,13 @@ class Bench:
     """When, ISO 8601 UTC."""
     device: Device
     results: tuple[Result, ...]
+    not_measured: tuple[str, ...]
+    """What the bundle holds and this machine cannot run, and why."""
 
 
 def to_line(bench: Bench) -> str:
-    """The line of JSON."""
-    return json.dumps(encode(bench), allow_nan=False)
+    """The line of JSON, numbers to six digits: no clock is better."""
+    return json.dumps(_rounded(encode(bench)), allow_nan=False)
 
 
 def read_result(path: str | PathLike[str]) -> Bench:
@@ -156,3 +164,11 @@ def read_result(path: str | PathLike[str]) -> Bench:
     if data.get("format") != FORMAT:
         raise InputError(f"{source}: expected a line of format {FORMAT}, got {data.get('format')!r}: measure again")
     return decode(Bench, data, source)
+
+
+def _rounded(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _rounded(item) for key, item in data.items()}
+    if isinstance(data, list):
+        return [_rounded(item) for item in data]
+    return float(f"{data:.6g}") if isinstance(data, float) else data

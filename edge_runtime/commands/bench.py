@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 from edge_runtime.bench.result import to_line
 from edge_runtime.bench.run import measure
@@ -14,12 +15,21 @@ from edge_runtime.cli import EXIT_DONE, write
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    bench = measure(options.bundle, engine=options.engine, variant=options.variant, seconds=options.seconds)
+    bench = measure(
+        options.bundle, engine=options.engine, variant=options.variant, seconds=options.seconds, progress=_progress()
+    )
     if not options.json:
         for line in lines(bench):
             write(line)
     write(to_line(bench))
     return EXIT_DONE
+
+
+def _progress() -> Callable[[str], None]:
+    """Says what is being measured, on one line of the terminal, if standard error is one."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return lambda _: None
+    return lambda what: print(f"\r\x1b[K{what}", end="", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
