@@ -39,7 +39,7 @@ class Choice:
     us_p50: float
     """A reading's typical time in microseconds, as it was measured."""
     us_p99: float
-    peak_mb: float | None
+    peak_mb: float
     """Peak memory above bare Python."""
     time: str
     """When it was measured, ISO 8601 UTC."""

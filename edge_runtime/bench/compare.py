@@ -122,7 +122,7 @@ def _measures(new: Result, old: Result) -> dict[str, Ratio]:
         "us_p99": _ratio(new.us_p99, old.us_p99, _tail_noise(new), _tail_noise(old)),
         "cold_start_ms": _ratio(new.cold_start_ms.p50, old.cold_start_ms.p50, _start_noise(new), _start_noise(old)),
     }
-    if new.peak_mb and old.peak_mb:
+    if min(new.peak_mb, old.peak_mb) > 0:
         noise = [math.log1p(MEMORY_MB / mb) for mb in (new.peak_mb, old.peak_mb)]
         measures["peak_mb"] = _ratio(new.peak_mb, old.peak_mb, *noise)
     return measures
@@ -219,7 +219,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 def _row(compared: Compared, name: str, ratio: Ratio) -> str:
     label, below, above = MEASURES[name]
     verdict = (below if ratio.ratio < 1 else above) if ratio.differs else "no difference"
-    interval = "not known" if ratio.low is None or ratio.high is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+    interval = "not known" if ratio.low is None or ratio.high is None else f"{ratio.low:.3g} to {ratio.high:.3g}"
     return (
         f"{compared.variant:23}  {compared.engine:7}  {label:13}  {ratio.old:9.4g}  {ratio.new:9.4g}  {ratio.ratio:6.3f}  "
         f"{interval:>15}  {verdict}"

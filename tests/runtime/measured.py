@@ -22,6 +22,7 @@ DEVICE = Device(
     temperature_c=48.0,
     temperature_c_end=51.0,
     throttled=(),
+    emulated=False,
     os="Debian GNU/Linux 12 (bookworm)",
     kernel="6.12.1",
     python="3.11.2",
@@ -75,6 +76,7 @@ def result(
         passed_parity=True,
         readings=times.size,
         not_scored=0,
+        warm_up=207,
         us_p50=p50,
         us_p90=p90,
         us_p99=p99,
@@ -82,6 +84,7 @@ def result(
         us_worst=float(times.max()),
         blocks_us=tuple(np.asarray(us, float).tolist()),
         stages={stage: Spread(p50 / len(STAGES), p99 / len(STAGES)) for stage in STAGES},
+        shared_out=(),
         readings_per_s=1e6 / p50,
         best_batch=16,
         best_batch_readings_per_s=2e6 / p50,
@@ -99,6 +102,15 @@ def bench(*results: Result, **changes: Any) -> Bench:
     """A run; fields of its device are given as `device=dict(...)`."""
     device = replace(DEVICE, **changes.pop("device", {}))
     made = Bench(
-        "bench", 1, "pump.anomalite", "d" * 64, 0.2, 10.0, "2026-01-01T00:00:00+00:00", device, results or (result(),)
+        "bench",
+        1,
+        "pump.anomalite",
+        "d" * 64,
+        0.2,
+        10.0,
+        "2026-01-01T00:00:00+00:00",
+        device,
+        results or (result(),),
+        (),
     )
     return replace(made, **changes)
