@@ -59,9 +59,9 @@ def _context(bench: Bench) -> list[str]:
 def _notes(bench: Bench) -> list[str]:
     """What makes these figures worse than the board's own, one line each, and an empty one."""
     d = bench.device
-    notes = []
     if d.emulated:
-        notes.append("an emulator ran this: the times are not the board's, and tell nothing of it")
+        return ["note: an emulator ran this: no time below is the board's, nor which variant is the fastest", ""]
+    notes = []
     if d.governor not in (None, "performance"):
         notes.append(
             f"the governor is {d.governor!r}, not 'performance': the clock may be lower than the board's greatest"
@@ -153,7 +153,7 @@ def _next(bench: Bench, results: Sequence[Result]) -> list[str]:
     said = [f"not measured: {each}" for each in bench.not_measured]
     if unproven:
         said.append(f"not proven to answer as the trained model does, do not use: {', '.join(unproven)}")
-    if proven:
+    if proven and not bench.device.emulated:
         fast = [_name(each) for each in proven if each.us_p50 <= AS_FAST * proven[0].us_p50]
         said.append(f"The fastest to use here: {', '.join(fast)}{' (within 5 % of each other)' if fast[1:] else ''}.")
     return [*said, "The last line holds all of it for programs; keep it to compare with a later run."]

@@ -1,0 +1,134 @@
+"""The stages of a reading: every hook is there and used, and what they take adds up to the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import handmade
+import numpy as np
+import pytest
+from test_bench_latency import BUNDLES
+
+from edge_runtime.bench import stages
+from edge_runtime.bench.result import STAGES
+from edge_runtime.bench.usual import readings, usual_values
+from edge_runtime.bundle import Bundle
+from edge_runtime.clean import Clean
+from edge_runtime.detector import Detector
+from edge_runtime.opening import load
+from edge_runtime.readings import Reading, Verdict
+
+
+def opened(path: Path) -> tuple[Detector, Iterator[Reading]]:
+    detector = load(path)
+    return detector, readings(usual_values(Bundle.read(path)), detector.manifest.sampling.period_s)
+
+
+@pytest.mark.parametrize("hook", stages.HOOKS, ids="-".join)
+def test_every_hook_is_a_method(hook: tuple[str, str, str, str]) -> None:
+    """A step that was renamed or moved is missed here, not in a figure that is quietly wrong."""
+    stage, module, name, method = hook
+    assert stage in STAGES
+    assert callable(vars(getattr(import_module(module), name))[method])
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_every_stage_has_its_time(tmp_path: Path, name: str) -> None:
+    """None is missing, whatever the bundle does with a reading: its timer is called, or it is shared out."""
+    detector, stream = opened(handmade.sealed(tmp_path / "a.anomalite", BUNDLES[name], golden=False))
+    split = stages.split(detector, stream, 60, 0.05)
+    assert tuple(split.spread) == STAGES
+    assert {"engine", "score"}.isdisjoint(split.shared_out)
+    for stage in STAGES[:-1]:
+        assert 0 <= split.spread[stage].us_p50 <= split.spread[stage].us_p99
+
+
+def test_the_timers_are_taken_away_again(tmp_path: Path) -> None:
+    """Production code is as it was, also when a reading fails meanwhile."""
+    detector, stream = opened(handmade.sealed(tmp_path / "a.anomalite"))
+    owners = [(getattr(import_module(module), name), method) for _, module, name, method in stages.HOOKS]
+    before = [getattr(owner, method) for owner, method in owners]
+    stages.split(detector, stream, 10, 0.01)
+    assert [getattr(owner, method) for owner, method in owners] == before
+    with pytest.raises(StopIteration):
+        stages.split(detector, iter([]), 10, 0.01)
+    assert [getattr(owner, method) for owner, method in owners] == before
+
+
+def times(whole: list[int], spent: dict[str, list[int]], calls: dict[str, list[int]]) -> stages.Times:
+    columns = [{stage: np.array(each) for stage, each in what.items()} for what in (spent, calls)]
+    return stages.Times(np.array(whole), *columns)
+
+
+def test_the_stages_add_up_to_the_whole_less_its_timers() -> None:
+    """For every reading: what a timer adds to what it reads, and to what is around it, is in neither."""
+    found = times(
+        [1000, 1000, 1000],
+        {"engine": [510, 510, 510], "score": [220, 220, 220]},
+        {"engine": [1, 1, 1], "score": [2, 2, 2]},
+    )
+    split = stages.share_out(found, None, inside=10.0, around=50.0)
+    assert split.shared_out == ()
+    middle = {stage: round(spread.us_p50, 6) for stage, spread in split.spread.items()}
+    assert middle == {"engine": 0.5, "score": 0.2, "other": 0.15}
+    assert sum(middle.values()) == pytest.approx((1000 - 3 * 50) / 1000)
+
+
+def test_steps_in_one_function_share_its_time() -> None:
+    """In the proportions they have one by one; a timer that few readings reach counts as none."""
+    found = times(
+        [1000] * 3, {"engine": [600] * 3, "threshold": [0, 0, 90]}, {"engine": [1] * 3, "threshold": [0, 0, 1]}
+    )
+    apart = times([1500] * 3, {"engine": [700] * 3, "threshold": [200] * 3}, {"engine": [1] * 3, "threshold": [1] * 3})
+    split = stages.share_out(found, apart, inside=0.0, around=0.0)
+    assert split.shared_out == ("threshold",)
+    middle = {stage: round(spread.us_p50, 6) for stage, spread in split.spread.items()}
+    assert middle == {"engine": 0.6, "threshold": 0.1, "other": 0.3}  # 200 of the 800 that are not the engine's
+
+
+def test_a_detector_with_a_short_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `update` does steps in one function, they are timed on the way that takes them one by one."""
+    path = handmade.sealed(tmp_path / "a.anomalite")
+    long_way, take = getattr(Detector, stages.LONG_WAY, Detector.update), Clean.take
+
+    def short_way(self: Detector, reading: Reading) -> Verdict:
+        timed, Clean.take = Clean.take, take  # type: ignore[method-assign]
+        try:
+            return long_way(self, reading)
+        finally:
+            Clean.take = timed  # type: ignore[method-assign]
+
+    monkeypatch.setattr(Detector, "update", short_way)
+    monkeypatch.setattr(Detector, stages.LONG_WAY, long_way, raising=False)
+    detector, stream = opened(path)
+    split = stages.split(detector, stream, 60, 0.05)
+    assert "clean" in split.shared_out
+    assert tuple(split.spread) == STAGES
+
+
+def test_a_timer_reads_what_passes_between() -> None:
+    """Its own cost is small against a millisecond, and never negative."""
+    inside, around = stages.timer_cost()
+    assert inside >= 0
+    assert 0 <= around < 1e6
+    timer: Any = stages._Timer()
+    assert timer.around(lambda a, b: a + b)(1, 2) == 3
+    assert timer.calls == 1
+    assert timer.ns > 0
+
+
+@pytest.mark.heavy
+def test_the_sum_agrees_with_the_untimed_whole(tmp_path: Path) -> None:
+    """Within a third: this machine may be busy with other things, and it is another pass."""
+    from edge_runtime.bench import latency
+
+    detector, stream = opened(handmade.sealed(tmp_path / "a.anomalite", handmade.manifest(32, 4)))
+    latency.warm_up(detector, stream)
+    sums, wholes = [], []
+    for _ in range(5):
+        wholes.append(float(np.median(latency.time_updates(detector, stream, 0.1).us)))
+        sums.append(sum(each.us_p50 for each in stages.split(detector, stream, 60, 0.1).spread.values()))
+    assert min(sums) == pytest.approx(min(wholes), rel=1 / 3)
