@@ -28,13 +28,15 @@ _DIGITS = 64
 class Bundle:
     """A bundle read into memory and verified: the manifest and the members it names.
 
-    `manifest`: the decoded manifest; `members`: each member's bytes by name; `source`: what to call the file in messages.
+    `manifest`: the decoded manifest; `members`: each member's bytes by name; `source`: what to call the file in messages;
+    `digest`: the SHA-256 the file ends with, 64 lower-case hexadecimal digits, which tells it from every other bundle.
     """
 
-    def __init__(self, manifest: Manifest, members: dict[str, bytes], source: str) -> None:
+    def __init__(self, manifest: Manifest, members: dict[str, bytes], source: str, digest: str = "") -> None:
         self.manifest = manifest
         self.members = members
         self.source = source
+        self.digest = digest
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Bundle:
@@ -52,11 +54,11 @@ class Bundle:
     @classmethod
     def parse(cls, data: bytes, source: str) -> Bundle:
         """Verify a bundle's bytes. Raises `BundleError` naming `source`."""
-        _check_digest(data, source)
+        digest = _check_digest(data, source)
         members = unpack(data, len(_MARK) + _DIGITS, source)
         manifest = _read_manifest(members.pop(_MANIFEST, None), source)
         _check_members(manifest, members, source)
-        return cls(manifest, members, source)
+        return cls(manifest, members, source, digest)
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises `BundleError` with the list of names."""
@@ -101,7 +103,8 @@ def _pack(members: dict[str, bytes]) -> bytes:
     return body + sha256(body).encode()
 
 
-def _check_digest(data: bytes, source: str) -> None:
+def _check_digest(data: bytes, source: str) -> str:
+    """The digest, once it is known to be right."""
     body, digits = memoryview(data)[:-_DIGITS], data[-_DIGITS:]
     if data[:4] != b"PK\3\4" or body[-len(_MARK) :] != _MARK:
         what = "an empty file" if not data else "no digest at its end"
@@ -110,6 +113,7 @@ def _check_digest(data: bytes, source: str) -> None:
     if digits != digest.encode():
         got = digits.decode("latin-1")
         raise BundleError(f"{source}: archive comment: expected the digest {digest}, got {got!r}: the file was altered")
+    return digest
 
 
 def _read_manifest(text: bytes | None, source: str) -> Manifest:

@@ -18,6 +18,9 @@ FORMAT = 1
 STAGES = ("clean", "scale", "window", "engine", "score", "threshold", "other")
 """What happens between reading and verdict; `other` is what is left: checks, the verdict, and what belongs to no other stage."""
 
+ADDED = ("comparison", "choice")
+"""What `--compare` and `--choose` add to the line; a run is read without it."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -163,6 +166,8 @@ def read_result(path: str | PathLike[str]) -> Bench:
         raise InputError(f"{source}: expected a last line of JSON as `anomalite bench` writes it, got something else")
     if data.get("format") != FORMAT:
         raise InputError(f"{source}: expected a line of format {FORMAT}, got {data.get('format')!r}: measure again")
+    for added in ADDED:
+        data.pop(added, None)
     return decode(Bench, data, source)
 
 

@@ -3,26 +3,64 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from edge_runtime.bench.result import to_line
+from edge_runtime.bench.choose import choice_line, choose
+from edge_runtime.bench.compare import compare, comparison_lines, read_earlier
+from edge_runtime.bench.plot import check_target, plot_bench
+from edge_runtime.bench.result import Bench, to_line
 from edge_runtime.bench.run import measure
 from edge_runtime.bench.table import lines
 from edge_runtime.cli import EXIT_DONE, write
+from edge_runtime.schema import encode
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    earlier = prepare(options)
     bench = measure(
         options.bundle, engine=options.engine, variant=options.variant, seconds=options.seconds, progress=_progress()
     )
     if not options.json:
         for line in lines(bench):
             write(line)
-    write(to_line(bench))
+    line = to_line(bench)
+    try:
+        line = use(options, bench, earlier, line)
+    finally:  # what took minutes to measure is not lost with what was to be done with it
+        write(line)
     return EXIT_DONE
+
+
+def prepare(options: argparse.Namespace) -> Bench | None:
+    """Find what would fail after the measurement, before it; returns the run to compare with. Raises `InputError`, `ExtraMissingError`."""
+    if options.plot:
+        check_target(options.plot)
+    return read_earlier(options.compare) if options.compare else None
+
+
+def use(options: argparse.Namespace, bench: Bench, earlier: Bench | None, line: str) -> str:
+    """Compare, draw and choose as asked; returns the JSON line with what came of it."""
+    said: list[str] = []
+    added: dict[str, Any] = {}
+    if earlier is not None:
+        comparison = compare(bench, earlier)
+        said += ["", *comparison_lines(comparison)]
+        added["comparison"] = encode(comparison)
+    if options.plot:
+        plot_bench(options.plot, bench)
+    if options.choose:
+        choice, target = choose(options.bundle, bench)
+        said += ["", choice_line(choice, target)]
+        added["choice"] = encode(choice)
+    if not options.json:
+        for each in said:
+            write(each)
+    return json.dumps({**json.loads(line), **added}) if added else line
 
 
 def _progress() -> Callable[[str], None]:
@@ -48,4 +86,15 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", metavar="S", type=float, default=10.0, help="how long to time each of them (default: 10)"
     )
     parser.add_argument("--json", action="store_true", help="the JSON line alone, no table")
+    parser.add_argument(
+        "--compare",
+        metavar="OLD",
+        help="a file that ends with an earlier run's JSON line: what is faster or slower since",
+    )
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="write the fastest variant that passed parity beside the bundle; it is taken on this board from then on",
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw how long readings take, .png, .svg or .pdf (extra: plot)")
     return parser
