@@ -14,6 +14,7 @@ from os import PathLike
 from statistics import median, stdev
 
 from edge_runtime.bench.result import Bench, Result, read_result
+from edge_runtime.bench.table import BUSY_LOAD
 from edge_runtime.errors import InputError
 
 PARTS = 3
@@ -22,6 +23,8 @@ STUDENT = 4.303
 """The 97.5 % point of Student's t with PARTS - 1 degrees of freedom."""
 BETWEEN_RUNS = 0.02
 """How far (a fraction) a process may be from the next, by where it lies in memory and the like; no run shows it inside."""
+BETWEEN_STARTS = 0.05
+"""The same for starts, which depend on the disk's cache and on what the kernel does meanwhile as well."""
 BURST = 20
 """Slow readings come in bursts: of so many readings, one counts as independent for the 99th percentile."""
 MEMORY_MB = 0.5
@@ -67,7 +70,7 @@ class Comparison:
     old_bundle: str
     old_time: str
     warnings: tuple[str, ...]
-    """Why the figures should not be compared: another board, another bundle, a board that was held back."""
+    """Why the figures should not be compared: another board, another bundle, a board that was held back or busy."""
     differences: tuple[str, ...]
     """What else was different."""
     results: tuple[Compared, ...]
@@ -120,17 +123,19 @@ def _measures(new: Result, old: Result) -> dict[str, Ratio]:
     measures = {
         "us_p50": typical_ratio(new, old),
         "us_p99": _ratio(new.us_p99, old.us_p99, _tail_noise(new), _tail_noise(old)),
-        "cold_start_ms": _ratio(new.cold_start_ms.p50, old.cold_start_ms.p50, _start_noise(new), _start_noise(old)),
+        "cold_start_ms": _ratio(
+            new.cold_start_ms.p50, old.cold_start_ms.p50, _start_noise(new), _start_noise(old), between=BETWEEN_STARTS
+        ),
     }
     if min(new.peak_mb, old.peak_mb) > 0:
         noise = [math.log1p(MEMORY_MB / mb) for mb in (new.peak_mb, old.peak_mb)]
-        measures["peak_mb"] = _ratio(new.peak_mb, old.peak_mb, *noise)
+        measures["peak_mb"] = _ratio(new.peak_mb, old.peak_mb, *noise, between=0)
     return measures
 
 
-def _ratio(new: float, old: float, *noise: float) -> Ratio:
+def _ratio(new: float, old: float, *noise: float, between: float = BETWEEN_RUNS) -> Ratio:
     """The interval from each run's noise, half the width of an interval of the figure's logarithm."""
-    half = math.sqrt(sum(each**2 + BETWEEN_RUNS**2 for each in noise))
+    half = math.sqrt(sum(each**2 + between**2 for each in noise))
     ratio = new / old
     low, high = (ratio * math.exp(-half), ratio * math.exp(half)) if half < math.inf else (None, None)
     return Ratio(old, new, ratio, low, high, abs(math.log(ratio)) > half)
@@ -164,8 +169,11 @@ def _quantile(histogram: Sequence[tuple[float, float]], share: float) -> float:
 
 
 def _start_noise(result: Result) -> float:
-    """A few processes were started: the worst of them is as far from the middle one as the middle one may be from the truth."""
-    return math.log(max(result.cold_start_ms.worst / result.cold_start_ms.p50, 1.0))
+    """From the middle and the worst of the processes: of five normal ones they are 1.16 standard deviations apart on average.
+
+    An interval of 95 % for the middle one is 1.06 of them to each side; 1.5 times the distance is more, for it varies itself.
+    """
+    return 1.5 * math.log(max(result.cold_start_ms.worst / result.cold_start_ms.p50, 1.0))
 
 
 def _warnings(new: Bench, old: Bench) -> Iterator[str]:
@@ -177,8 +185,14 @@ def _warnings(new: Bench, old: Bench) -> Iterator[str]:
     if old.digest != new.digest:
         yield f"another bundle: digest {old.digest[:12]} before, {new.digest[:12]} now: this compares the bundles"
     for when, bench in (("before", old), ("now", new)):
-        if bench.device.throttled:
-            yield f"the board was held back {when}: {', '.join(bench.device.throttled)}"
+        device = bench.device
+        if device.throttled:
+            yield f"the board was held back {when}: {', '.join(device.throttled)}"
+        if device.load is not None and device.load > BUSY_LOAD * device.cores:
+            yield (
+                f"other programs were running {when} (load {device.load:.2f} on {device.cores} cores): they may make a difference "
+                "where there is none"
+            )
 
 
 def _differences(new: Bench, old: Bench) -> Iterator[str]:
