@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_runtime.bench.board import NOW
-from edge_runtime.bench.result import STAGES, Bench, Device, Result
+from edge_runtime.bench.result import STAGES, Bench, Device, Result, name_of
 
 BUSY_LOAD = 0.25
 """More processes than this for each core, before the run, are noted: they took turns with it."""
@@ -95,6 +95,7 @@ def _latency(bench: Bench, results: Sequence[Result]) -> list[str]:
         "Time a reading, microseconds: a reading handed over, its verdict back, the window full. The fastest first.",
         f"A row is {_range(least, most)} readings in {bench.seconds:g} s, each timed, none removed{unscored}; "
         f"{results[0].warm_up} before them warmed up.",
+        "The rows took turns, so a change of the board's clock, or another program, meets all of them alike.",
         "p50: half take less; p99: 1 in 100 takes more. readings/s: one by one, and windows at once, of so many in a call.",
         "2nd half: the rate of the second half of the time against the first; far below 100% the board became hot.",
         "",
@@ -176,7 +177,7 @@ def _table(results: Sequence[Result], heads: Sequence[str], cells: Sequence[Sequ
 
 
 def _name(result: Result) -> str:
-    return f"{result.variant} on {result.engine}"
+    return name_of(result.engine, result.variant)
 
 
 def _us(value: float) -> str:

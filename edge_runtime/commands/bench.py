@@ -45,7 +45,11 @@ def _parser() -> argparse.ArgumentParser:
         "--variant", metavar="NAME", help="only this variant of the bundle (default: all that run here)"
     )
     parser.add_argument(
-        "--seconds", metavar="S", type=float, default=10.0, help="how long to time each of them (default: 10)"
+        "--seconds",
+        metavar="S",
+        type=float,
+        default=10.0,
+        help="how long to time each of them; all else takes about as long again (default: 10)",
     )
     parser.add_argument("--json", action="store_true", help="the JSON line alone, no table")
     return parser
