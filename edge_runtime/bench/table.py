@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from edge_runtime.bench.board import NOW
 from edge_runtime.bench.result import STAGES, Bench, Device, Result, name_of
 
+WIDEST = 118
+"""Characters of a line."""
 BUSY_LOAD = 0.25
 """More processes than this for each core, before the run, are noted: they took turns with it."""
 SLOWED = 0.95
@@ -157,7 +160,8 @@ def _next(bench: Bench, results: Sequence[Result]) -> list[str]:
     if proven and not bench.device.emulated:
         fast = [_name(each) for each in proven if each.us_p50 <= AS_FAST * proven[0].us_p50]
         said.append(f"The fastest to use here: {', '.join(fast)}{' (within 5 % of each other)' if fast[1:] else ''}.")
-    return [*said, "The next line holds all of it for programs; keep it to compare with a later run."]
+    said.append("The next line holds all of it for programs; keep it to compare with a later run.")
+    return [line for each in said for line in wrap(each, WIDEST, subsequent_indent="  ")]
 
 
 def _table(results: Sequence[Result], heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:

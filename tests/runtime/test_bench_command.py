@@ -145,6 +145,8 @@ def test_variants_to_leave_alone_and_equal_ones() -> None:
     assert "do not use: fast on onnx" in shown
     assert "The fastest to use here: onnx-float32 on onnx, near on onnx (within 5 % of each other)." in shown
     assert "7 that were not scored are left out" in shown
+    many = text(results=tuple(replace(bad, variant=f"tflite-unrolled-{number}") for number in range(9)))
+    assert max(map(len, many.splitlines())) <= 120
     assert "clean, scale: one function does them" in shown
     assert "The fastest to use" not in text(results=(bad,))
 
