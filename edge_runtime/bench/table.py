@@ -96,9 +96,8 @@ def _latency(bench: Bench, results: Sequence[Result]) -> list[str]:
     unscored = f"; {left_out} that were not scored are left out" if left_out else ""
     return [
         "Time a reading, microseconds: a reading handed over, its verdict back, the window full. The fastest first.",
-        f"A row is {_range(least, most)} readings in {bench.seconds:g} s, each timed, none removed{unscored}; "
-        f"{results[0].warm_up} before them warmed up.",
-        "The rows took turns, so a change of the board's clock, or another program, meets all of them alike.",
+        f"A row is {_range(least, most)} readings in {bench.seconds:g} s, each timed, none removed{unscored}.",
+        f"{results[0].warm_up} before them warmed up, untimed. The rows took turns: what slows the board down for a while meets all of them alike.",
         "p50: half take less; p99: 1 in 100 takes more. readings/s: one by one, and windows at once, of so many in a call.",
         "2nd half: the rate of the second half of the time against the first; far below 100% the board became hot.",
         "",
