@@ -13,7 +13,7 @@ from itertools import pairwise
 from os import PathLike
 from statistics import median, stdev
 
-from edge_runtime.bench.result import Bench, Result, read_result
+from edge_runtime.bench.result import Bench, Result, name_of, read_result
 from edge_runtime.bench.table import BUSY_LOAD
 from edge_runtime.errors import InputError
 
@@ -87,7 +87,7 @@ def read_earlier(path: str | PathLike[str]) -> Bench:
         counts = [count for edge, count in result.histogram_us if edge > 0 and count >= 0]
         if min(figures) <= 0 or len(counts) < len(result.histogram_us) or sum(counts) <= 0:
             raise InputError(
-                f"{path}: expected times above zero, got others - at {result.variant} on {result.engine}: measure again"
+                f"{path}: expected times above zero, got others - at {name_of(result.engine, result.variant)}: measure again"
             )
     return bench
 
@@ -102,8 +102,8 @@ def compare(new: Bench, old: Bench) -> Comparison:
         tuple(_warnings(new, old)),
         tuple(_differences(new, old)),
         tuple(Compared(*pair, _measures(now[pair], before[pair])) for pair in now if pair in before),
-        tuple(f"{variant} on {engine}" for engine, variant in now if (engine, variant) not in before),
-        tuple(f"{variant} on {engine}" for engine, variant in before if (engine, variant) not in now),
+        tuple(name_of(*pair) for pair in now if pair not in before),
+        tuple(name_of(*pair) for pair in before if pair not in now),
     )
 
 
