@@ -23,12 +23,14 @@ STUDENT = 4.303
 """The 97.5 % point of Student's t with PARTS - 1 degrees of freedom."""
 BETWEEN_RUNS = 0.02
 """How far (a fraction) a process may be from the next, by where it lies in memory and the like; no run shows it inside."""
-BETWEEN_STARTS = 0.05
-"""The same for starts, which depend on the disk's cache and on what the kernel does meanwhile as well."""
+BETWEEN_STARTS = 0.1
+"""The same for starts, which depend on the disk's cache and on what else runs: those of one run move together."""
 BURST = 20
 """Slow readings come in bursts: of so many readings, one counts as independent for the 99th percentile."""
 MEMORY_MB = 0.5
 """By how much the peak memory of the same program varies."""
+UNKNOWN = 100
+"""An interval whose upper end is more than so many times its lower one is not shown: it says nothing."""
 MEASURES = {
     "us_p50": ("typical us", "faster", "slower"),
     "us_p99": ("p99 us", "faster", "slower"),
@@ -233,7 +235,8 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 def _row(compared: Compared, name: str, ratio: Ratio) -> str:
     label, below, above = MEASURES[name]
     verdict = (below if ratio.ratio < 1 else above) if ratio.differs else "no difference"
-    interval = "not known" if ratio.low is None or ratio.high is None else f"{ratio.low:.3g} to {ratio.high:.3g}"
+    is_known = ratio.low is not None and ratio.high is not None and ratio.high <= UNKNOWN * ratio.low
+    interval = f"{ratio.low:.3g} to {ratio.high:.3g}" if is_known else "not known"
     return (
         f"{compared.variant:23}  {compared.engine:7}  {label:13}  {ratio.old:9.4g}  {ratio.new:9.4g}  {ratio.ratio:6.3f}  "
         f"{interval:>15}  {verdict}"
