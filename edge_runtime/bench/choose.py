@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 
 from edge_runtime.bench.compare import MEMORY_MB, typical_ratio
-from edge_runtime.bench.result import Bench, Result
+from edge_runtime.bench.result import Bench, Result, name_of
 from edge_runtime.bench.table import AS_FAST
 from edge_runtime.choice import FORMAT, Choice, write_choice
 from edge_runtime.cpu import board_name, cpu_kind
@@ -50,12 +50,12 @@ def fastest(bench: Bench) -> Result:
     return min(tied, key=lambda each: each.us_p99)
 
 
-def choice_line(choice: Choice, target: str) -> str:
+def choice_lines(choice: Choice, target: str) -> list[str]:
     """What was chosen, for people."""
-    return (
-        f"Chosen: {choice.variant} on {choice.engine}, written to {target}; it is taken on this board wherever no engine or variant "
-        "is named."
-    )
+    return [
+        f"Chosen: {name_of(choice.engine, choice.variant)}, written to {target}.",
+        "It is taken on this board from now on, wherever no engine or variant is named; delete the file to undo it.",
+    ]
 
 
 def _is_as_fast(result: Result, best: Result) -> bool:

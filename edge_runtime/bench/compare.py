@@ -13,7 +13,8 @@ from itertools import pairwise
 from os import PathLike
 from statistics import median, stdev
 
-from edge_runtime.bench.result import Bench, Result, read_result
+from edge_runtime.bench.result import Bench, Result, name_of, read_result
+from edge_runtime.bench.table import BUSY_LOAD
 from edge_runtime.errors import InputError
 
 PARTS = 3
@@ -22,10 +23,14 @@ STUDENT = 4.303
 """The 97.5 % point of Student's t with PARTS - 1 degrees of freedom."""
 BETWEEN_RUNS = 0.02
 """How far (a fraction) a process may be from the next, by where it lies in memory and the like; no run shows it inside."""
+BETWEEN_STARTS = 0.1
+"""The same for starts, which depend on the disk's cache and on what else runs: those of one run move together."""
 BURST = 20
 """Slow readings come in bursts: of so many readings, one counts as independent for the 99th percentile."""
 MEMORY_MB = 0.5
 """By how much the peak memory of the same program varies."""
+UNKNOWN = 100
+"""An interval whose upper end is more than so many times its lower one is not shown: it says nothing."""
 MEASURES = {
     "us_p50": ("typical us", "faster", "slower"),
     "us_p99": ("p99 us", "faster", "slower"),
@@ -67,7 +72,7 @@ class Comparison:
     old_bundle: str
     old_time: str
     warnings: tuple[str, ...]
-    """Why the figures should not be compared: another board, another bundle, a board that was held back."""
+    """Why the figures should not be compared: another board, another bundle, a board that was held back or busy."""
     differences: tuple[str, ...]
     """What else was different."""
     results: tuple[Compared, ...]
@@ -84,7 +89,7 @@ def read_earlier(path: str | PathLike[str]) -> Bench:
         counts = [count for edge, count in result.histogram_us if edge > 0 and count >= 0]
         if min(figures) <= 0 or len(counts) < len(result.histogram_us) or sum(counts) <= 0:
             raise InputError(
-                f"{path}: expected times above zero, got others - at {result.variant} on {result.engine}: measure again"
+                f"{path}: expected times above zero, got others - at {name_of(result.engine, result.variant)}: measure again"
             )
     return bench
 
@@ -99,8 +104,8 @@ def compare(new: Bench, old: Bench) -> Comparison:
         tuple(_warnings(new, old)),
         tuple(_differences(new, old)),
         tuple(Compared(*pair, _measures(now[pair], before[pair])) for pair in now if pair in before),
-        tuple(f"{variant} on {engine}" for engine, variant in now if (engine, variant) not in before),
-        tuple(f"{variant} on {engine}" for engine, variant in before if (engine, variant) not in now),
+        tuple(name_of(*pair) for pair in now if pair not in before),
+        tuple(name_of(*pair) for pair in before if pair not in now),
     )
 
 
@@ -120,17 +125,19 @@ def _measures(new: Result, old: Result) -> dict[str, Ratio]:
     measures = {
         "us_p50": typical_ratio(new, old),
         "us_p99": _ratio(new.us_p99, old.us_p99, _tail_noise(new), _tail_noise(old)),
-        "cold_start_ms": _ratio(new.cold_start_ms.p50, old.cold_start_ms.p50, _start_noise(new), _start_noise(old)),
+        "cold_start_ms": _ratio(
+            new.cold_start_ms.p50, old.cold_start_ms.p50, _start_noise(new), _start_noise(old), between=BETWEEN_STARTS
+        ),
     }
     if min(new.peak_mb, old.peak_mb) > 0:
         noise = [math.log1p(MEMORY_MB / mb) for mb in (new.peak_mb, old.peak_mb)]
-        measures["peak_mb"] = _ratio(new.peak_mb, old.peak_mb, *noise)
+        measures["peak_mb"] = _ratio(new.peak_mb, old.peak_mb, *noise, between=0)
     return measures
 
 
-def _ratio(new: float, old: float, *noise: float) -> Ratio:
+def _ratio(new: float, old: float, *noise: float, between: float = BETWEEN_RUNS) -> Ratio:
     """The interval from each run's noise, half the width of an interval of the figure's logarithm."""
-    half = math.sqrt(sum(each**2 + BETWEEN_RUNS**2 for each in noise))
+    half = math.sqrt(sum(each**2 + between**2 for each in noise))
     ratio = new / old
     low, high = (ratio * math.exp(-half), ratio * math.exp(half)) if half < math.inf else (None, None)
     return Ratio(old, new, ratio, low, high, abs(math.log(ratio)) > half)
@@ -164,8 +171,11 @@ def _quantile(histogram: Sequence[tuple[float, float]], share: float) -> float:
 
 
 def _start_noise(result: Result) -> float:
-    """A few processes were started: the worst of them is as far from the middle one as the middle one may be from the truth."""
-    return math.log(max(result.cold_start_ms.worst / result.cold_start_ms.p50, 1.0))
+    """From the middle and the worst of the processes: of five normal ones they are 1.16 standard deviations apart on average.
+
+    An interval of 95 % for the middle one is 1.06 of them to each side; 1.5 times the distance is more, for it varies itself.
+    """
+    return 1.5 * math.log(max(result.cold_start_ms.worst / result.cold_start_ms.p50, 1.0))
 
 
 def _warnings(new: Bench, old: Bench) -> Iterator[str]:
@@ -177,8 +187,14 @@ def _warnings(new: Bench, old: Bench) -> Iterator[str]:
     if old.digest != new.digest:
         yield f"another bundle: digest {old.digest[:12]} before, {new.digest[:12]} now: this compares the bundles"
     for when, bench in (("before", old), ("now", new)):
-        if bench.device.throttled:
-            yield f"the board was held back {when}: {', '.join(bench.device.throttled)}"
+        device = bench.device
+        if device.throttled:
+            yield f"the board was held back {when}: {', '.join(device.throttled)}"
+        if device.load is not None and device.load > BUSY_LOAD * device.cores:
+            yield (
+                f"other programs were running {when} (load {device.load:.2f} on {device.cores} cores): they may make a difference "
+                "where there is none"
+            )
 
 
 def _differences(new: Bench, old: Bench) -> Iterator[str]:
@@ -219,7 +235,8 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 def _row(compared: Compared, name: str, ratio: Ratio) -> str:
     label, below, above = MEASURES[name]
     verdict = (below if ratio.ratio < 1 else above) if ratio.differs else "no difference"
-    interval = "not known" if ratio.low is None or ratio.high is None else f"{ratio.low:.3g} to {ratio.high:.3g}"
+    is_known = ratio.low is not None and ratio.high is not None and ratio.high <= UNKNOWN * ratio.low
+    interval = f"{ratio.low:.3g} to {ratio.high:.3g}" if is_known else "not known"
     return (
         f"{compared.variant:23}  {compared.engine:7}  {label:13}  {ratio.old:9.4g}  {ratio.new:9.4g}  {ratio.ratio:6.3f}  "
         f"{interval:>15}  {verdict}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +17,51 @@ from edge_runtime.readings import Reading
 
 WARM_UP = 200
 """Scored readings before the first that is timed: caches fill, the clock frequency rises, lazily made parts are made."""
-LEAST = 20
-"""The fewest readings that are timed, however slow they are."""
+SETTLE = 20
+"""Readings at the beginning of each turn that are not timed: another engine has had the caches meanwhile."""
+LEAST = 5
+"""The fewest readings of a turn that are timed, however slow they are."""
 BLOCKS = 20
 BINS = 60
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 LARGEST_BATCH = 256
 
 
-class Latencies(NamedTuple):
-    """What was timed."""
+class Latencies:
+    """What was timed, in as many turns as wanted."""
 
-    us: npt.NDArray[np.float64]
-    """(N,) microseconds of each reading that was scored, in order."""
-    not_scored: int
-    """How many were answered without a score meanwhile."""
+    def __init__(self) -> None:
+        self._ns = array("q")
+        self.not_scored = 0
+        """How many readings were answered without a score, and left out."""
+
+    @property
+    def us(self) -> npt.NDArray[np.float64]:
+        """(N,) microseconds of each reading that was scored, in order."""
+        return np.array(self._ns, np.float64) / 1000
+
+    def take(self, detector: Detector, stream: Iterator[Reading], seconds: float) -> None:
+        """Time one reading after the other for so many seconds, and at least `LEAST`. Raises `EngineError` if too few are scored."""
+        clock, update = time.perf_counter_ns, detector.update
+        before_turn, not_scored = len(self._ns), 0
+        for _ in range(SETTLE):
+            update(next(stream))
+        end = clock() + round(seconds * 1e9)
+        while True:
+            reading = next(stream)
+            before = clock()
+            verdict = update(reading)
+            after = clock()
+            if verdict.score is None:
+                not_scored += 1
+            else:
+                self._ns.append(after - before)
+            if after >= end and (len(self._ns) - before_turn >= LEAST or not_scored > 1000 * LEAST):
+                break
+        self.not_scored += not_scored
+        if len(self._ns) - before_turn < LEAST:
+            what = f"got {not_scored} that are not, the last {verdict.status!r}"
+            raise EngineError(f"expected readings that are scored, {what}")
 
 
 def warm_up(detector: Detector, stream: Iterator[Reading]) -> int:
@@ -46,30 +76,6 @@ def warm_up(detector: Detector, stream: Iterator[Reading]) -> int:
     for _ in range(WARM_UP):
         detector.update(next(stream))
     return unscored
-
-
-def time_updates(detector: Detector, stream: Iterator[Reading], seconds: float) -> Latencies:
-    """Time one reading after the other for so many seconds."""
-    clock, update = time.perf_counter_ns, detector.update
-    taken = array("q")
-    not_scored = 0
-    end = clock() + round(seconds * 1e9)
-    while True:
-        reading = next(stream)
-        before = clock()
-        verdict = update(reading)
-        after = clock()
-        if verdict.score is None:
-            not_scored += 1
-        else:
-            taken.append(after - before)
-        if after >= end and (len(taken) >= LEAST or not_scored > 1000 * LEAST):
-            break
-    if len(taken) < LEAST:
-        raise EngineError(
-            f"expected readings that are scored, got {not_scored} that are not, the last {verdict.status!r}"
-        )
-    return Latencies(np.array(taken, np.float64) / 1000, not_scored)
 
 
 def percentiles(us: npt.NDArray[np.float64]) -> list[float]:

@@ -145,6 +145,11 @@ class Bench:
     """What the bundle holds and this machine cannot run, and why."""
 
 
+def name_of(engine: str, variant: str) -> str:
+    """What people call one of the results."""
+    return f"{variant} on {engine}"
+
+
 def to_line(bench: Bench) -> str:
     """The line of JSON, numbers to six digits: no clock is better."""
     return json.dumps(_rounded(encode(bench)), allow_nan=False)

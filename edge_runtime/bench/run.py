@@ -1,37 +1,33 @@
-"""One run of `anomalite bench`: every engine and variant that runs here, one after the other."""
+"""One run of `anomalite bench`: every engine and variant that runs here."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from edge_runtime.bench import latency, stages
 from edge_runtime.bench.board import Board
+from edge_runtime.bench.candidate import Candidate
 from edge_runtime.bench.device import describe, look
+from edge_runtime.bench.latency import WARM_UP
 from edge_runtime.bench.process import PROCESSES, Case, Fresh, measure_fresh
-from edge_runtime.bench.result import FORMAT, Bench, Result
+from edge_runtime.bench.result import FORMAT, Bench, Result, name_of
 from edge_runtime.bench.sizes import installed_mb
-from edge_runtime.bench.usual import readings, usual_values
+from edge_runtime.bench.usual import usual_values
 from edge_runtime.bundle import Bundle
 from edge_runtime.cpu import cpu_kind
 from edge_runtime.engines import ENGINES, is_installed
 from edge_runtime.errors import EngineError, ExtraMissingError, InputError
-from edge_runtime.golden import check_golden, read_golden
-from edge_runtime.manifest import Manifest, Variant
-from edge_runtime.opening import obstacle, open_variant
-from edge_runtime.prepare import Preparation
-from edge_runtime.readings import to_microseconds
+from edge_runtime.manifest import Variant
+from edge_runtime.opening import obstacle
 
-STAGES_SHARE, BATCHES_SHARE = 0.3, 0.2
-"""Of the seconds: how much longer the pass for the stages takes, and the one for the batches."""
+TURNS = 10
+"""The engines and variants take turns, so that a change of the clock frequency, or another program, meets all of them alike."""
 
-Values = Sequence[tuple[float, ...]]
 Progress = Callable[[str], None]
 
 
@@ -53,35 +49,20 @@ def measure(
     if not 0 < seconds < np.inf:
         raise InputError(f"expected --seconds above 0, got {seconds:g}")
     bundle = Bundle.read(path)
+    usable, ruled_out = runnable(bundle, engine, variant)
     values = usual_values(bundle)
     board = board or Board()
     at_start = look(board)
-    measured, not_measured = [], []
-    usable, ruled_out = runnable(bundle, engine, variant)
-    for name, each in usable:
-        progress(f"{each.name} on {name}")
-        try:
-            measured.append((name, each, _measure_one(bundle, name, each, values, seconds)))
-        except EngineError as fault:
-            not_measured.append(f"{each.name} on {name}: {fault}")
-    if not measured:
-        raise EngineError(f"{bundle.source}: nothing could be measured: {'; '.join(not_measured)}")
-    cases = [Case(name, each.name, fields["warm_up"] - latency.WARM_UP) for name, each, fields in measured]
-    period_s = bundle.manifest.sampling.period_s
+    measured, failed = _in_turn(bundle, usable, values, seconds, progress)
+    cases = [Case(each["engine"], each["variant"], each["warm_up"] - WARM_UP) for each in measured]
+    period_s, emulated = bundle.manifest.sampling.period_s, board.emulator() is not None
     python, fresh = measure_fresh(
-        os.fspath(path),
-        cases,
-        values,
-        period_s,
-        emulated=board.emulator() is not None,
-        processes=processes,
-        progress=progress,
+        os.fspath(path), cases, values, period_s, emulated=emulated, processes=processes, progress=progress
     )
-    progress("")
     results = [
-        Result(engine=name, variant=each.name, **fields, **_of_processes(name, python, shown))
-        for (name, each, fields), shown in zip(measured, fresh, strict=True)
+        Result(**each, **_of_processes(each["engine"], python, of)) for each, of in zip(measured, fresh, strict=True)
     ]
+    progress("")
     return Bench(
         benchmark="bench",
         format=FORMAT,
@@ -90,10 +71,55 @@ def measure(
         bundle_mb=os.path.getsize(path) / 1e6,
         seconds=seconds,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        device=describe(board, at_start, _packages([name for name, _, _ in measured])),
+        device=describe(board, at_start, _packages([each.engine for each in results])),
         results=tuple(results),
-        not_measured=(*not_measured, *ruled_out),
+        not_measured=(*failed, *ruled_out),
     )
+
+
+def _in_turn(
+    bundle: Bundle,
+    usable: Sequence[tuple[str, Variant]],
+    values: Sequence[tuple[float, ...]],
+    seconds: float,
+    progress: Progress,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What this process can measure of each engine and variant, as fields of `Result`, and why others could not be measured.
+
+    Raises `EngineError` if none could.
+    """
+    failed: dict[str, str] = {}
+    candidates: list[Candidate] = []
+    measured = []
+    for engine, variant in usable:
+        name = name_of(engine, variant.name)
+        progress(f"warming up {name}")
+        with _noted(failed, name):
+            candidates.append(Candidate(bundle, engine, variant, values))
+    for turn in range(1, TURNS + 1):
+        for each in candidates:
+            progress(f"turn {turn} of {TURNS}, {each.name}")
+            if each.name not in failed:
+                with _noted(failed, each.name):
+                    each.take(seconds / TURNS)
+    for each in candidates:
+        progress(f"batches, {each.name}")
+        if each.name not in failed:
+            with _noted(failed, each.name):
+                measured.append(each.finish(seconds))
+    reasons = [f"{name}: {fault}" for name, fault in failed.items()]
+    if not measured:
+        raise EngineError(f"{bundle.source}: nothing could be measured: {'; '.join(reasons)}")
+    return measured, reasons
+
+
+@contextmanager
+def _noted(failed: dict[str, str], name: str) -> Iterator[None]:
+    """One that cannot run the model does not hide what the others do."""
+    try:
+        yield
+    except EngineError as fault:
+        failed[name] = str(fault)
 
 
 def runnable(bundle: Bundle, engine: str, variant: str | None) -> tuple[list[tuple[str, Variant]], list[str]]:
@@ -115,50 +141,11 @@ def runnable(bundle: Bundle, engine: str, variant: str | None) -> tuple[list[tup
                 if why is None:
                     usable.append((name, each))
                 else:
-                    ruled_out.append(f"{each.name} on {name}: {why}")
+                    ruled_out.append(f"{name_of(name, each.name)}: {why}")
     if not usable:
         has = "; ".join(ruled_out) or ", ".join(f"{each.name} (for {' or '.join(each.engines)})" for each in variants)
         raise EngineError(f"{bundle.source}: expected a variant that runs here, got {has or 'none'}")
     return usable, ruled_out
-
-
-def _measure_one(bundle: Bundle, engine: str, variant: Variant, values: Values, seconds: float) -> dict[str, Any]:
-    """What one process can measure of one variant, as fields of `Result`."""
-    detector = open_variant(bundle, engine, variant)
-    period_s = bundle.manifest.sampling.period_s
-    stream = readings(values, period_s)
-    unscored = latency.warm_up(detector, stream)
-    timed = latency.time_updates(detector, stream, seconds)
-    warm_up = unscored + latency.WARM_UP
-    split = stages.split(detector, readings(values, period_s), warm_up, STAGES_SHARE * seconds)
-    windows = _windows(bundle.manifest, values, unscored)
-    batch, rate = latency.best_batch(detector, windows, variant.largest_batch, BATCHES_SHARE * seconds)
-    detector.close()
-    return {
-        **latency.as_json(timed.us),
-        "passed_parity": _passed(bundle, engine, variant),
-        "not_scored": timed.not_scored,
-        "warm_up": warm_up,
-        "stages": split.spread,
-        "shared_out": split.shared_out,
-        "best_batch": batch,
-        "best_batch_readings_per_s": rate,
-    }
-
-
-def _windows(manifest: Manifest, values: Values, unscored: int) -> npt.NDArray[np.float32]:
-    """The first `LARGEST_BATCH` windows (B, T, F) of the usual readings, the same ones again if there are too few."""
-    rows = list(islice(readings(values, manifest.sampling.period_s), unscored + latency.LARGEST_BATCH))
-    times = np.array([to_microseconds(row.time) for row in rows], np.int64)
-    found, _, _ = Preparation(manifest.preparation).windows_of(np.array([row.values for row in rows]), times)
-    return np.resize(found, (latency.LARGEST_BATCH, *found.shape[1:]))
-
-
-def _passed(bundle: Bundle, engine: str, variant: Variant) -> bool:
-    """Whether export proved the variant, and it answers the golden readings right here."""
-    if not variant.parity or bundle.manifest.golden is None:
-        return bool(variant.parity)
-    return check_golden(bundle, read_golden(bundle), variant, engine).passed
 
 
 def _of_processes(engine: str, python_bytes: float, fresh: Fresh) -> dict[str, Any]:

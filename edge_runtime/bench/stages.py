@@ -45,6 +45,7 @@ HOOKS = (
 LONG_WAY = "_update"
 """The detector's method that answers a reading step by step, where `update` has a shorter way as well."""
 
+TIMED = STAGES[:-1]
 _ROUNDS, _CALLS = 15, 400
 """Of the measurement of the timers."""
 
@@ -79,54 +80,98 @@ class Stages(NamedTuple):
     """Those whose time is a share of a function that does several of them."""
 
 
-class Times(NamedTuple):
+class Times:
     """What the timers read, of N scored readings."""
 
-    whole: npt.NDArray[np.int64]
-    """(N,) nanoseconds of the whole reading, with its timers."""
-    spent: dict[str, npt.NDArray[np.int64]]
-    """(N,) nanoseconds in each stage's timers."""
-    calls: dict[str, npt.NDArray[np.int64]]
-    """(N,) how often they were called."""
+    def __init__(self) -> None:
+        self.whole = array("q")
+        """Nanoseconds of each whole reading, with its timers."""
+        self.spent = {stage: array("q") for stage in TIMED}
+        """Nanoseconds in each stage's timers."""
+        self.calls = {stage: array("q") for stage in TIMED}
+        """How often they were called."""
+
+    def own(self, inside: float) -> dict[str, npt.NDArray[np.float64]]:
+        """Nanoseconds (N,) of each stage that most readings went through by its timer, of which `inside` a call is the timer's."""
+        calls = {stage: np.array(each, np.int64) for stage, each in self.calls.items()}
+        return {
+            stage: np.maximum(np.array(self.spent[stage], np.int64) - inside * each, 0.0)
+            for stage, each in calls.items()
+            if np.median(each) > 0
+        }
+
+    def without_timers(self, around: float) -> npt.NDArray[np.float64]:
+        """Nanoseconds (N,) of the whole, without the `around` that each call of a timer adds."""
+        calls = np.sum([np.array(each, np.int64) for each in self.calls.values()], axis=0)
+        whole: npt.NDArray[np.float64] = np.array(self.whole, np.float64) - around * calls
+        return whole
 
 
-def split(opened: Detector, stream: Iterator[Reading], warm_up: int, seconds: float) -> Stages:
-    """Time the stages of `Detector.update` for so many seconds, after `warm_up` readings that are not timed.
+class Split:
+    """Times the stages of one detector's readings, in as many turns as wanted."""
 
-    A detector like `opened`, on the same engine, takes the readings. Raises `AttributeError` if a method of `HOOKS` is no more.
-    """
-    timers = {stage: _Timer() for stage in STAGES[:-1]}
-    with _timed_classes(timers):
-        engine = _TimedEngine(opened.engine, timers["engine"])
-        detector = Detector(
-            opened.manifest,
-            engine,
-            engine_name=opened.engine_name,
-            variant_name=opened.variant_name,
-            batch=opened.batch,
-        )
-        for _ in range(warm_up):
-            detector.update(next(stream))
-        times = _time_readings(detector.update, stream, timers, seconds)
-        long_way = getattr(detector, LONG_WAY, None)
-        one_by_one = None
-        if long_way is not None and len(_own(times, 0.0)) < len(timers):
-            one_by_one = _time_readings(long_way, stream, timers, seconds / 2)
-    return share_out(times, one_by_one, *timer_cost())
+    def __init__(self, opened: Detector, stream: Iterator[Reading], warm_up: int) -> None:
+        """A detector like `opened`, on the same engine, takes the readings, the first `warm_up` of them untimed.
+
+        Raises `AttributeError` if a method of `HOOKS` is no more.
+        """
+        self._stream = stream
+        self._timers = {stage: _Timer() for stage in TIMED}
+        self._times, self._one_by_one = Times(), Times()
+        with _timed_classes(self._timers):
+            self._detector = Detector(
+                opened.manifest,
+                _TimedEngine(opened.engine, self._timers["engine"]),
+                engine_name=opened.engine_name,
+                variant_name=opened.variant_name,
+                batch=opened.batch,
+            )
+            for _ in range(warm_up):
+                self._detector.update(next(stream))
+
+    def take(self, seconds: float) -> None:
+        """Time readings one after the other for so many seconds."""
+        with _timed_classes(self._timers):
+            self._take(self._detector.update, self._times, seconds)
+            long_way = getattr(self._detector, LONG_WAY, None)
+            if long_way is not None and len(self._times.own(0.0)) < len(TIMED):
+                self._take(long_way, self._one_by_one, seconds / 2)
+
+    def stages(self) -> Stages:
+        """Where the time of all turns went."""
+        return share_out(self._times, self._one_by_one, *timer_cost())
+
+    def _take(self, update: Callable[[Reading], Verdict], times: Times, seconds: float) -> None:
+        clock = time.perf_counter_ns
+        columns = [(timer, times.spent[stage], times.calls[stage]) for stage, timer in self._timers.items()]
+        end = clock() + round(seconds * 1e9)
+        after = 0
+        while after < end or not times.whole:
+            reading = next(self._stream)
+            for timer, _, _ in columns:
+                timer.ns = timer.calls = 0
+            before = clock()
+            verdict = update(reading)
+            after = clock()
+            if verdict.score is not None:  # the others are left out
+                times.whole.append(after - before)
+                for timer, spent, calls in columns:
+                    spent.append(timer.ns)
+                    calls.append(timer.calls)
 
 
-def share_out(times: Times, one_by_one: Times | None, inside: float, around: float) -> Stages:
+def share_out(times: Times, one_by_one: Times, inside: float, around: float) -> Stages:
     """The stages' time and what is left of the whole: for each reading they add up to the whole less its timers.
 
-    `one_by_one`: of the steps that `times` does not tell apart. `inside` is what a timer adds to what it reads, `around` what its call
-    adds to the whole, both in nanoseconds.
+    `one_by_one`: of the steps that `times` does not tell apart, if any. `inside` is what a timer adds to what it reads, `around` what
+    its call adds to the whole, both in nanoseconds.
     """
-    stages = _own(times, inside)
-    rest = times.whole - around * sum(times.calls.values()) - sum(stages.values())
+    stages = times.own(inside)
+    rest = times.without_timers(around) - sum(stages.values())
     shared_out: dict[str, float] = {}
-    if one_by_one is not None:
-        known = _own(one_by_one, inside)
-        left = one_by_one.whole - around * sum(one_by_one.calls.values()) - sum(known.values())
+    if one_by_one.whole:
+        known = one_by_one.own(inside)
+        left = one_by_one.without_timers(around) - sum(known.values())
         shares = {stage: float(np.median(ns)) for stage, ns in known.items() if stage not in stages}
         total = sum(shares.values()) + max(float(np.median(left)), 0.0)
         shared_out = {stage: share / total for stage, share in shares.items() if total}
@@ -136,43 +181,9 @@ def share_out(times: Times, one_by_one: Times | None, inside: float, around: flo
     return Stages(spread, tuple(stage for stage in STAGES if stage in shared_out))
 
 
-def _own(times: Times, inside: float) -> dict[str, npt.NDArray[np.float64]]:
-    """Nanoseconds (N,) of each stage that most readings went through by its timer."""
-    return {
-        stage: np.maximum(ns - inside * times.calls[stage], 0.0)
-        for stage, ns in times.spent.items()
-        if np.median(times.calls[stage]) > 0
-    }
-
-
 def _spread(ns: npt.NDArray[np.float64]) -> Spread:
     p50, p99 = np.percentile(ns / 1000, (50, 99)).tolist()
     return Spread(p50, p99)
-
-
-def _time_readings(
-    update: Callable[[Reading], Verdict], stream: Iterator[Reading], timers: dict[str, _Timer], seconds: float
-) -> Times:
-    """Time readings one after the other for so many seconds; those that are not scored are left out."""
-    clock = time.perf_counter_ns
-    whole = array("q")
-    spent, calls = ({stage: array("q") for stage in timers} for _ in range(2))
-    end = clock() + round(seconds * 1e9)
-    after = 0
-    while after < end or not whole:
-        reading = next(stream)
-        for timer in timers.values():
-            timer.ns = timer.calls = 0
-        before = clock()
-        verdict = update(reading)
-        after = clock()
-        if verdict.score is not None:
-            whole.append(after - before)
-            for stage, timer in timers.items():
-                spent[stage].append(timer.ns)
-                calls[stage].append(timer.calls)
-    spent_ns, called = ({stage: np.array(each, np.int64) for stage, each in what.items()} for what in (spent, calls))
-    return Times(np.array(whole, np.int64), spent_ns, called)
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from edge_runtime.bench.board import NOW
-from edge_runtime.bench.result import STAGES, Bench, Device, Result
+from edge_runtime.bench.result import STAGES, Bench, Device, Result, name_of
 
+WIDEST = 118
+"""Characters of a line."""
 BUSY_LOAD = 0.25
 """More processes than this for each core, before the run, are noted: they took turns with it."""
 SLOWED = 0.95
@@ -93,8 +96,8 @@ def _latency(bench: Bench, results: Sequence[Result]) -> list[str]:
     unscored = f"; {left_out} that were not scored are left out" if left_out else ""
     return [
         "Time a reading, microseconds: a reading handed over, its verdict back, the window full. The fastest first.",
-        f"A row is {_range(least, most)} readings in {bench.seconds:g} s, each timed, none removed{unscored}; "
-        f"{results[0].warm_up} before them warmed up.",
+        f"A row is {_range(least, most)} readings in {bench.seconds:g} s, each timed, none removed{unscored}.",
+        f"{results[0].warm_up} before them warmed up, untimed. The rows took turns: what slows the board down for a while meets all of them alike.",
         "p50: half take less; p99: 1 in 100 takes more. readings/s: one by one, and windows at once, of so many in a call.",
         "2nd half: the rate of the second half of the time against the first; far below 100% the board became hot.",
         "",
@@ -156,7 +159,8 @@ def _next(bench: Bench, results: Sequence[Result]) -> list[str]:
     if proven and not bench.device.emulated:
         fast = [_name(each) for each in proven if each.us_p50 <= AS_FAST * proven[0].us_p50]
         said.append(f"The fastest to use here: {', '.join(fast)}{' (within 5 % of each other)' if fast[1:] else ''}.")
-    return [*said, "The last line holds all of it for programs; keep it to compare with a later run."]
+    said.append("The last line holds all of it for programs; keep it to compare with a later run.")
+    return [line for each in said for line in wrap(each, WIDEST, subsequent_indent="  ")]
 
 
 def _table(results: Sequence[Result], heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
@@ -176,7 +180,7 @@ def _table(results: Sequence[Result], heads: Sequence[str], cells: Sequence[Sequ
 
 
 def _name(result: Result) -> str:
-    return f"{result.variant} on {result.engine}"
+    return name_of(result.engine, result.variant)
 
 
 def _us(value: float) -> str:

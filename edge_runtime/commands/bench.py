@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edge_runtime.bench.choose import choice_line, choose
+from edge_runtime.bench.choose import choice_lines, choose
 from edge_runtime.bench.compare import compare, comparison_lines, read_earlier
 from edge_runtime.bench.plot import check_target, plot_bench
 from edge_runtime.bench.result import Bench, to_line
@@ -55,7 +55,7 @@ def use(options: argparse.Namespace, bench: Bench, earlier: Bench | None, line: 
         plot_bench(options.plot, bench)
     if options.choose:
         choice, target = choose(options.bundle, bench)
-        said += ["", choice_line(choice, target)]
+        said += ["", *choice_lines(choice, target)]
         added["choice"] = encode(choice)
     if not options.json:
         for each in said:
@@ -83,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         "--variant", metavar="NAME", help="only this variant of the bundle (default: all that run here)"
     )
     parser.add_argument(
-        "--seconds", metavar="S", type=float, default=10.0, help="how long to time each of them (default: 10)"
+        "--seconds",
+        metavar="S",
+        type=float,
+        default=10.0,
+        help="how long to time each of them; all else takes about as long again (default: 10)",
     )
     parser.add_argument("--json", action="store_true", help="the JSON line alone, no table")
     parser.add_argument(

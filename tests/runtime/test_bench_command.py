@@ -89,7 +89,8 @@ def test_the_table_says_what_it_is() -> None:
         "bundle    pump.anomalite, 117 kB, sha256 cccccccccccc", "board     Raspberry Pi 4 Model B Rev 1.4",
         "4 x Cortex-A72 (aarch64) at 1500-1800 MHz of at most 1800, governor performance",
         "temperature 48 °C, 52 °C at the end, load 0.05, held back: no", "anomalite 0.1.0, onnxruntime 1.31.1",
-        "A row is 40000 readings in 10 s, each timed, none removed; 207 before them warmed up.",
+        "A row is 40000 readings in 10 s, each timed, none removed.",
+        "207 before them warmed up, untimed.",
         "12k of 16", "above the 9.1 MB of Python alone", "not measured: numpy-float32 on numpy: too slow",
         "The fastest to use here: tflite-int8 on litert.",
     ):  # fmt: skip
@@ -145,6 +146,8 @@ def test_variants_to_leave_alone_and_equal_ones() -> None:
     assert "do not use: fast on onnx" in shown
     assert "The fastest to use here: onnx-float32 on onnx, near on onnx (within 5 % of each other)." in shown
     assert "7 that were not scored are left out" in shown
+    many = text(results=tuple(replace(bad, variant=f"tflite-unrolled-{number}") for number in range(9)))
+    assert max(map(len, many.splitlines())) <= 120
     assert "clean, scale: one function does them" in shown
     assert "The fastest to use" not in text(results=(bad,))
 

@@ -116,10 +116,11 @@ def test_no_memory_is_no_comparison_of_it() -> None:
         ({"device": {"cpu_kind": "armv7l"}}, "another machine (cpu_kind): aarch64-fp16 before, armv7l now: this compares the machines"),
         ({"digest": "e" * 64}, "another bundle: digest dddddddddddd before, eeeeeeeeeeee now: this compares the bundles"),
         ({"device": {"throttled": ("under-voltage", "throttled")}}, "the board was held back now: under-voltage, throttled"),
+        ({"device": {"load": 1.5, "cores": 4}}, "other programs were running now (load 1.50 on 4 cores): they may make a difference where there is none"),
     ],
 )  # fmt: skip
 def test_runs_that_cannot_be_compared_are_warned_of(changes: dict[str, Any], warning: str) -> None:
-    """Another machine, another bundle, a board that was held back."""
+    """Another machine, another bundle, a board that was held back or busy."""
     comparison = compare(measured.bench(**changes), measured.bench())
     assert comparison.warnings == (warning,)
     assert f"WARNING: {warning}" in comparison_lines(comparison)
@@ -134,7 +135,7 @@ def test_runs_that_cannot_be_compared_are_warned_of(changes: dict[str, Any], war
         ({"device": {"python": "3.13.1"}}, "python 3.11.2 before, 3.13.1 now"),
         ({"device": {"packages": {"anomalite": "0.1.0", "onnxruntime": "1.32.0"}}}, "onnxruntime 1.31.1 before, 1.32.0 now"),
         ({"device": {"packages": {"anomalite": "0.1.0"}}}, "onnxruntime 1.31.1 before, not known now"),
-        ({"device": {"load": 3.25}}, "load 0.1 before, 3.2 now"),
+        ({"device": {"load": 0.9}}, "load 0.1 before, 0.9 now"),
         ({"seconds": 1.0}, "seconds 10.0 before, 1.0 now"),
     ],
 )  # fmt: skip

@@ -42,7 +42,8 @@ def test_usual_readings_of_any_bundle_are_scored(tmp_path: Path, name: str) -> N
     detector = load(path)
     unscored = latency.warm_up(detector, stream)
     assert unscored >= m.window.length - 1
-    timed = latency.time_updates(detector, stream, 0.01)
+    timed = latency.Latencies()
+    timed.take(detector, stream, 0.01)
     assert len(timed.us) >= latency.LEAST
     assert timed.not_scored == 0
     assert (timed.us > 0).all()
@@ -93,7 +94,8 @@ def test_readings_that_are_not_scored_do_not_enter(tmp_path: Path) -> None:
     """They are counted apart."""
     path = handmade.sealed(tmp_path / "a.anomalite", handmade.manifest(4, 2, channels=CHANNELS), golden=False)
     values = [(1.0, 1.0), (2.0, 2.0), (3.0, 1.0), (2.0, 2.0)] * 5 + [(1000.0, 1.0)]
-    timed = latency.time_updates(load(path), readings(values, 1.0), 0.02)
+    timed = latency.Latencies()
+    timed.take(load(path), readings(values, 1.0), 0.02)
     assert timed.not_scored > len(timed.us) / 50
     assert len(timed.us) >= latency.LEAST
 
@@ -104,7 +106,7 @@ def test_readings_none_of_which_is_scored_end(tmp_path: Path) -> None:
     with pytest.raises(
         EngineError, match=r"expected readings that are scored, got .* that are not, the last 'out_of_range'"
     ):
-        latency.time_updates(load(path), readings([(1000.0, 1.0), (1001.0, 2.0)], 1.0), 0.001)
+        latency.Latencies().take(load(path), readings([(1000.0, 1.0), (1001.0, 2.0)], 1.0), 0.001)
 
 
 def test_percentiles_are_numpy_s_and_outliers_stay() -> None:
