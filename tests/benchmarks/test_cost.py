@@ -29,9 +29,6 @@ class Device:
     def versions(self) -> dict[str, str]:
         return VERSIONS
 
-    def make_bundles(self) -> None:
-        pass
-
     def bundle(self, name: str) -> Path:
         return Path(f"{name}.anomalite")
 
