@@ -45,7 +45,6 @@ def main(arguments: Sequence[str]) -> int:
             )
             print(ADVICE, file=sys.stderr)
             return 1
-        root.make_bundles()
         counted = _count(root, parts, boards, options.jobs)
     except ExportError as fault:
         raise SystemExit(str(fault)) from None

@@ -76,9 +76,8 @@ class Work:
         for name, (kind, *_) in cases.items():
             few, many = STRETCHES[kind]
             rounds = [[marks.pop(0) for _ in range(MARKS_A_ROUND)] for _ in range(ROUNDS)]
-            counts[name] = (
-                sum((end - middle) - (middle - start) for start, middle, end in rounds) / ROUNDS / (many - few)
-            )
+            more = [(late - later) - (early - start) for start, early, later, late in rounds]
+            counts[name] = sum(more) / ROUNDS / (many - few)
         empty = counts.pop("empty", 0.0)
         return {name: count - empty * (cases[name][0] == "update") for name, count in counts.items()}
 

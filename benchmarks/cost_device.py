@@ -2,8 +2,8 @@
 
     python -m benchmarks.cost_device '[["update", "mae"], ["window", BUNDLE, VARIANT, ENGINE], ["load", BUNDLE, ENGINE], ["read", BUNDLE]]'
 
-Each of the cases is prepared `ROUNDS` times, at other places in memory, which move what numpy executes by up to 1 %; each time three
-marks enclose `few` and `many` calls. Prints, as one line of JSON, what `Plan.facts` reads. Needs only numpy and the engine, as the runtime does.
+Each of the cases is prepared `ROUNDS` times, at other places in memory, which move what numpy executes by up to 1 %; each time two
+marks enclose `few` and two more `many` calls. Prints, as one line of JSON, what `Plan.facts` reads. Needs only numpy and the engine, as the runtime does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.opening import load
 
 ROUNDS = 4
-MARKS_A_ROUND = 3
+MARKS_A_ROUND = 4
 
 
 class Stretches(NamedTuple):
@@ -36,7 +36,7 @@ STRETCHES = {
     "window": Stretches(5, 15),
     "load": Stretches(1, 3),
     "read": Stretches(2, 6),
-    "update": Stretches(50, 150),
+    "update": Stretches(50, 650),
 }
 """By kind of case. Their difference is what calls cost, without what a stretch costs."""
 
@@ -96,12 +96,13 @@ def main(cases: list[list[str]]) -> None:
         for turn in range(ROUNDS):
             repeat = PREPARE[kind](*arguments)
             repeat(STRETCHES[kind].few)  # what only the first calls do
-            gc.collect()
-            gc.freeze()  # what earlier cases left behind costs this one nothing
-            for calls in (0, *STRETCHES[kind]):
-                repeat(calls) if calls else None
+            for calls in STRETCHES[kind]:
+                gc.collect()  # so that collections fall at the same places in both
+                gc.freeze()  # and what was left behind before costs them nothing
                 mark(marks)
-                marks += 1
+                repeat(calls)
+                mark(marks + 1)
+                marks += 2
             kept += [repeat, bytearray(7919 * (turn + 1))]  # so that the next one lies elsewhere
         del kept
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -34,15 +35,12 @@ class Root:
             raise ExportError(f"{found}: expected the engines {', '.join(ENGINES)}, got none of {', '.join(missing)}")
         self.folder = found
         self._cache = cache.resolve()
-
-    def make_bundles(self) -> None:
-        """All in this process, so that TensorFlow starts once; nothing if they are there."""
-        for name in BUNDLES:
-            self.bundle(name)
+        self._one_at_a_time = threading.Lock()
 
     def bundle(self, name: str) -> Path:
-        """One of `BUNDLES`."""
-        return reference_bundle(self._cache, BUNDLES[name])
+        """One of `BUNDLES`; made in this process, so that TensorFlow starts once, if it is not there."""
+        with self._one_at_a_time:
+            return reference_bundle(self._cache, BUNDLES[name])
 
     def model(self, name: str, variant: str) -> Path:
         """A file beside the bundle."""

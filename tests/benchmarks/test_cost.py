@@ -29,9 +29,6 @@ class Device:
     def versions(self) -> dict[str, str]:
         return VERSIONS
 
-    def make_bundles(self) -> None:
-        pass
-
     def bundle(self, name: str) -> Path:
         return Path(f"{name}.anomalite")
 
@@ -46,9 +43,9 @@ class Device:
         for kind, *rest in json.loads(arguments[-1]):
             price = 10 if rest == ["empty"] else self.price
             for _ in range(ROUNDS):
-                for calls in (0, *STRETCHES[kind]):
-                    now += 77 + calls * price
-                    found.append(round(now))
+                for calls in STRETCHES[kind]:
+                    found += [round(now), round(now + 77 + calls * price)]
+                    now += 999 + calls * price
         assert len(found) == marks
         return tuple(found)
 
