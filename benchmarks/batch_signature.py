@@ -25,6 +25,7 @@ from export import arm
 BATCH = 16
 ROUNDS = 5
 UNROLLED, HALF, FUSED = "tflite-unrolled-float32", "tflite-unrolled-float16", "tflite-float32"
+FUSED_KERNEL = "fused kernel"
 _COUNTED = """
 import sys
 checkout, bundle, variant, batch, calls = sys.argv[1:]
@@ -50,10 +51,11 @@ def main(arguments: Sequence[str]) -> int:
         f"T={LENGTH}, C={CHANNELS}, LSTM({UNITS}) autoencoder, LiteRT; k = thousands of ARM instructions a window",
         flush=True,
     )
-    results = [_measure(name, UNROLLED, *made, root) for name, made in _files(standard).items()]
-    results.append(_measure("fused kernel", FUSED, standard, None, root))
-    for result in results:
-        print(_row(result))
+    results = []
+    for name, (bundle, seconds) in {**_files(standard), FUSED_KERNEL: (standard, None)}.items():
+        variant = FUSED if name == FUSED_KERNEL else UNROLLED
+        results.append(_measure(name, variant, bundle, seconds, root))
+        print(_row(results[-1]), flush=True)
     print(json.dumps({"benchmark": "batch_signature", "machine": machine(), "commit": commit(), "results": results}))
     return 0
 
