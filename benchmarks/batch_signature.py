@@ -24,7 +24,10 @@ from export import arm
 
 BATCH = 16
 ROUNDS = 5
+CALLS = (5, 25)
+"""Of two runs under emulation, whose difference is that of the windows."""
 UNROLLED, HALF, FUSED = "tflite-unrolled-float32", "tflite-unrolled-float16", "tflite-float32"
+FUSED_KERNEL = "fused kernel"
 _COUNTED = """
 import sys
 checkout, bundle, variant, batch, calls = sys.argv[1:]
@@ -50,10 +53,11 @@ def main(arguments: Sequence[str]) -> int:
         f"T={LENGTH}, C={CHANNELS}, LSTM({UNITS}) autoencoder, LiteRT; k = thousands of ARM instructions a window",
         flush=True,
     )
-    results = [_measure(name, UNROLLED, *made, root) for name, made in _files(standard).items()]
-    results.append(_measure("fused kernel", FUSED, standard, None, root))
-    for result in results:
-        print(_row(result))
+    results = []
+    for name, (bundle, seconds) in {**_files(standard), FUSED_KERNEL: (standard, None)}.items():
+        variant = FUSED if name == FUSED_KERNEL else UNROLLED
+        results.append(_measure(name, variant, bundle, seconds, root))
+        print(_row(results[-1]), flush=True)
     print(json.dumps({"benchmark": "batch_signature", "machine": machine(), "commit": commit(), "results": results}))
     return 0
 
@@ -136,6 +140,7 @@ def _measure(name: str, variant: str, bundle: Path, seconds: float | None, root:
         "opening_ms": one["opening_ms"], "peak_mb": one["mb"],
     }  # fmt: skip
     if root is not None:
+        _count(root, bundle, variant, 4, 1, 1)  # also compiles Python files
         half = variant if variant == FUSED else HALF
         for board, counted in ((4, variant), (5, half)):
             for size in (1, BATCH):
@@ -145,15 +150,17 @@ def _measure(name: str, variant: str, bundle: Path, seconds: float | None, root:
 
 def _instructions(root: Path, bundle: Path, variant: str, board: int, batch: int) -> float:
     """Of one window in a batch of so many."""
+    few, many = (_count(root, bundle, variant, board, batch, calls) for calls in CALLS)
+    return (many - few) / (CALLS[1] - CALLS[0]) / batch
+
+
+def _count(root: Path, bundle: Path, variant: str, board: int, batch: int, calls: int) -> int:
     checkout = str(Path(__file__).resolve().parent.parent)
-    counts = []
-    for calls in (1, 5, 25):  # the first run also compiles Python files
-        command = [str(root / "pi-count"), "-c", _COUNTED, checkout, str(bundle), variant, str(batch), str(calls)]
-        done = subprocess.run(
-            command, env={**os.environ, "PI": str(board), "PYTHONPATH": ""}, cwd=root, capture_output=True, text=True, check=False
-        )  # fmt: skip
-        counts.append(arm.counted(done.stderr, done.returncode, f"{bundle.name}: {variant}"))
-    return (counts[2] - counts[1]) / 20 / batch
+    command = [str(root / "pi-count"), "-c", _COUNTED, checkout, str(bundle), variant, str(batch), str(calls)]
+    done = subprocess.run(
+        command, env={**os.environ, "PI": str(board), "PYTHONPATH": ""}, cwd=root, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    return arm.counted(done.stderr, done.returncode, f"{bundle.name}: {variant}")
 
 
 def _row(result: dict[str, Any]) -> str:
