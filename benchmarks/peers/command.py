@@ -85,6 +85,9 @@ def _environments(folder: Path, chosen: Sequence[Peer]) -> tuple[dict[str, Envir
         print(f"setting up {len(missing)} environments in {folder}; pip fetches what it does not have:")
         for name in missing:
             print(f"  {name:17} at most {GROUPS[name].download_mb} MB")
+        print(
+            f"  together at most {sum(GROUPS[name].download_mb for name in missing)} MB, and less: they share packages"
+        )
         print("On disk they take three to five times that. Where pip finds no CPU build of PyTorch, gigabytes more.")
     environments, failed = {}, {}
     for name in needed:

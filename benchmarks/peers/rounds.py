@@ -74,6 +74,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     """The medians of several processes' figures; `status` says if what they calculate is not what was asked for."""
     figures: dict[str, Any] = {name: median(each[name] for each in results) for name in FIGURES}
     figures["us_p50_of_each"] = [round(each["us_p50"], 2) for each in results]
+    figures["first_score"] = results[0]["score"]
     figures["calls"] = sum(each["calls"] for each in results)
     figures["status"] = "ok"
     if "off_by" in results[0]:

@@ -93,7 +93,7 @@ def conclusions(results: Results) -> list[str]:
         if best is not None and name in over:
             verdict = "met" if over[name] >= target else "MISSED"
             lines.append(
-                f"{best['name']} is {over[name]:.3g} times as fast as {name} (target {target} times: {verdict})"
+                f"{best['name']} is {_number(over[name])} times as fast as {name} (target {target} times: {verdict})"
             )
     times = {each["name"]: each.get("us_p50") for each in results}
     for pair, ratio in over.items():
@@ -101,13 +101,11 @@ def conclusions(results: Results) -> list[str]:
             name, bare = pair.split(" / ")
             lines.append(f"{name} takes {ratio:.2f} times {bare}, {times[name] - times[bare]:.1f} µs more")
     lines += [f"{each['name']}: {each['note']}" for each in results if each.get("note")]
-    for each in results:
-        if each.get("off_by") is not None:
-            lines.append(f"{each['name']}: reconstruction off by {each['off_by']:.1e} from Keras")
-        if each.get("ours_mb") is not None:
-            lines.append(
-                f"{each['name']}: of what is installed, {each['ours_mb']:.2f} MB is ours, {each['runtime_mb']:.2f} MB of it the runtime"
-            )
+    off = [f"{each['name']} {each['off_by']:.0e}" for each in results if each.get("off_by") is not None]
+    if off:
+        lines.append(f"largest difference of a reconstruction from Keras's: {', '.join(off)}")
+    for ours, runtime in sorted({(each["ours_mb"], each["runtime_mb"]) for each in results if each.get("ours_mb")}):
+        lines.append(f"of what is installed with anomalite, {ours:.2f} MB is ours, {runtime:.2f} MB of it the runtime")
     return lines
 
 

@@ -9,18 +9,22 @@ import tensorflow as tf
 
 def save_first_that_works(ways, file):
     """Write the file of the first way that converts and runs; print the ways that failed, or end with them."""
-    failed = []
+    failed = {}
     for name, way in ways.items():
         try:
             content = way()
             _run(content)
         except Exception as fault:  # noqa: BLE001 - the converter's errors have no common base below Exception
-            failed.append(f"{name} {_reason(fault)}")
+            failed.setdefault(_reason(fault), []).append(name)
             continue
         Path(file).write_bytes(content)
-        print("; ".join([*failed, f"{name} works"]))
+        print("; ".join([*_told(failed), f"{name} works"]))
         return
-    sys.exit("; ".join(failed))
+    sys.exit("; ".join(_told(failed)))
+
+
+def _told(failed):
+    return [f"{' and '.join(names)}: {reason}" for reason, names in failed.items()]
 
 
 def _run(content):
