@@ -1,4 +1,4 @@
-"""`python -m benchmarks [runtime | detection | instructions | window_length] ...`: what the runtime costs, and what the detectors are worth."""
+"""`python -m benchmarks [runtime | targets | detection | instructions | window_length | imports] ...`: what the runtime costs, and what the detectors are worth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ COMMANDS = {
     "detection": "benchmarks.detection.command",
     "instructions": "benchmarks.instructions",
     "window_length": "benchmarks.window_length",
+    "targets": "benchmarks.targets",
+    "imports": "benchmarks.imports",
 }
 """Each benchmark's module, whose `main(arguments) -> exit status` runs it. The first is the default."""
 
