@@ -153,6 +153,8 @@ def _grown(
     bundle: Path, engine: str, fleets: Sequence[int], memory: Callable[[], int]
 ) -> tuple[list[tuple[int, int]], list[Detector]]:
     """By how much the memory grows with each fleet; all are kept, so that none is given the memory of another."""
+    warm_up = load(bundle, engine=engine, machines=64)  # what the engine allocates once is no machine's
+    _fill(warm_up)
     kept: list[Detector] = []
     points = []
     for machines in fleets:
