@@ -16,6 +16,7 @@ COMMANDS = {
     "instructions": ("benchmarks.instructions", "ARM instructions of one window of a bundle, by variant and board"),
     "scaling": ("benchmarks.scaling", "how time and memory grow with window, channels, machines, readings, ..."),
     "history": ("benchmarks.history_command", "times and memory by asv, against the last recorded run (`make bench`)"),
+    "imports": ("benchmarks.imports", "what the modules that a device imports at start cost"),
     "window_length": ("benchmarks.window_length", "the fused LSTM kernel against the unrolled graph, by window length"),
     "batch_signature": ("benchmarks.batch_signature", "what a TFLite file with a second, batched signature costs"),
     "detection": ("benchmarks.detection.command", "how well each family detects, on public data (`make detection`)"),
