@@ -26,7 +26,6 @@ from edge_runtime.engines import Engine
 from edge_runtime.readings import Reading, Verdict
 
 HOOKS = (
-    ("clean", "edge_runtime.clean", "Clean", "take"),
     ("clean", "edge_runtime.clean", "Clean", "step"),
     ("clean", "edge_runtime.grid", "GridRows", "step"),
     ("clean", "edge_runtime.operating", "OperatingState", "step"),
