@@ -159,7 +159,7 @@ def _next(bench: Bench, results: Sequence[Result]) -> list[str]:
     if proven and not bench.device.emulated:
         fast = [_name(each) for each in proven if each.us_p50 <= AS_FAST * proven[0].us_p50]
         said.append(f"The fastest to use here: {', '.join(fast)}{' (within 5 % of each other)' if fast[1:] else ''}.")
-    said.append("The next line holds all of it for programs; keep it to compare with a later run.")
+    said.append("The last line holds all of it for programs; keep it to compare with a later run.")
     return [line for each in said for line in wrap(each, WIDEST, subsequent_indent="  ")]
 
 
