@@ -6,6 +6,7 @@ the same state; nothing else calls them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """Windows of a table that are scored together; it bounds the memory a long table takes."""
+IN_TURN = 128
+"""Windows that are gathered, run and scored before the next ones are, if the engine takes no more in one call."""
 
 
 class Detector:
@@ -159,7 +162,7 @@ class Detector:
         verdicts: Verdicts,
     ) -> None:
         """One reading each of different machines, answered into the given rows of `verdicts`."""
-        status, restarted, windows = self._preparation.step_many(machines, values, times)
+        status, restarted = self._preparation.take_many(machines, values, times)
         self._smooth.restart(machines[restarted])
         self._alarm.restart(machines[restarted])
         verdicts.status_codes[rows] = status
@@ -173,15 +176,17 @@ class Detector:
         due = status == SCORED
         if not due.any():
             return
-        scores, contributions = self.score_windows(windows)
+        of = self._preparation.windows.of
+        whose = machines[due]
+        scores, contributions = self._score_in_turn(len(whose), lambda some: of(whose[some]))
         if not self._smooth.is_off:
-            scores, columns = self._smooth.step(machines[due], list(contributions.T))
+            scores, columns = self._smooth.step(whose, list(contributions.T))
             contributions = np.stack(columns, axis=-1)
         scored = np.arange(len(verdicts))[rows][due]
         verdicts.scores[scored] = scores
         verdicts.contributions[scored] = contributions
-        threshold = None if self._adaptive is None else self._adaptive.step(machines[due], scores)
-        verdicts.alarm_codes[scored] = self._alarm.step(machines[due], scores, times[due], threshold)
+        threshold = None if self._adaptive is None else self._adaptive.step(whose, scores)
+        verdicts.alarm_codes[scored] = self._alarm.step(whose, scores, times[due], threshold)
 
     def score(self, values: npt.ArrayLike, times: Any) -> Verdicts:
         """Score a table of readings of one machine.
@@ -242,12 +247,21 @@ class Detector:
 
         Returns the scores (B,) and the contributions (B, F). Raises `EngineError`.
         """
-        if not len(windows):
-            return np.empty(0), np.empty((0, len(self._names)))
+        return self._score_in_turn(len(windows), lambda some: windows[some])
+
+    def _score_in_turn(
+        self, count: int, windows_of: Callable[[slice], npt.NDArray[np.float32]]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The same for as many windows, handed over some at a time: what is calculated of them stays in the processor's cache."""
+        scores, contributions = np.empty(count), np.empty((count, len(self._names)))
         size = self.batch
-        parts = [self.engine.run(windows[start : start + size]) for start in range(0, len(windows), size)]
-        reconstructions = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        scores, contributions = self._scorer.step_many(reconstructions, windows)
+        at_a_time = size * max(1, IN_TURN // size)
+        for start in range(0, count, at_a_time):
+            some = slice(start, start + at_a_time)
+            windows = windows_of(some)
+            parts = [self.engine.run(windows[first : first + size]) for first in range(0, len(windows), size)]
+            reconstructions = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            scores[some], contributions[some] = self._scorer.step_many(reconstructions, windows)
         is_finite = scores < np.inf
         if not is_finite.all():
             raise not_finite(self.engine_name, scores[~is_finite][0])

@@ -127,35 +127,39 @@ class Preparation:
         Returns the status (B,), whether the window restarted (B,), and the windows (D, T, F) float32 of the D readings whose
         status is `SCORED`, in their order.
         """
+        statuses, restarted = self.take_many(machines, values, times)
+        return statuses, restarted, self.windows.of(machines[statuses == SCORED])
+
+    def take_many(
+        self, machines: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The same without the windows: those of the readings whose status is `SCORED` are `windows.of` their machines."""
         if self._grid is None:
-            return self._step_rows(machines, values, times)
+            return self._take_rows(machines, values, times)
         readings = zip(machines.tolist(), values.tolist(), times.tolist(), strict=True)
         completed = [self._grid.step(*reading) for reading in readings]
         statuses = np.array([GAP if rows is None else COLLECTING for rows in completed], np.int64)
         restarted = np.zeros(len(machines), np.bool_)
-        windows = np.empty((len(machines), *self.windows.shape), np.float32)
         for turn in range(max((len(rows) for rows in completed if rows), default=0)):
             due = np.array([i for i, rows in enumerate(completed) if rows and turn < len(rows)], np.int64)
             taken = [rows[turn] for rows in completed if rows and turn < len(rows)]
             values, times = np.array([row.values for row in taken]), np.array([row.time for row in taken], np.int64)
-            status, restarts, full = self._step_rows(machines[due], values, times)
-            windows[due[status == SCORED]] = full
+            status, restarts = self._take_rows(machines[due], values, times)
             statuses[due] = np.where(restarted[due] & (status == WARMING_UP), GAP, status)
             restarted[due] |= restarts
-        return statuses, restarted, windows[statuses == SCORED]
+        return statuses, restarted
 
-    def _step_rows(
+    def _take_rows(
         self, machines: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """The same for readings that stand for themselves, or rows of the grid."""
         columns = list(values.T)
         filled, status, restarts, is_complete = self.clean.step(machines, columns, times)
         if self._judges:
             status, restarts, is_complete = self._judge(machines, columns, times, status, restarts, is_complete)
         if np.ndim(status) == 0 and self._derive is None:  # nothing wrong with any of them
-            windows, is_full = self.windows.push(machines, self.scale.step(filled))
-            statuses = np.where(is_full, SCORED, WARMING_UP)
-            return statuses, np.zeros(len(machines), np.bool_), windows if np.all(is_full) else windows[is_full]
+            is_full = self.windows.add(machines, self.scale.step(filled))
+            return np.where(is_full, SCORED, WARMING_UP), np.zeros(len(machines), np.bool_)
         statuses, restarted, complete = (
             np.array(np.broadcast_to(each, machines.shape)) for each in (status, restarts, is_complete)
         )
@@ -167,10 +171,10 @@ class Preparation:
             columns = [column[is_ready] for column in columns]
             complete[complete] = is_ready
             statuses[~complete & (statuses == SCORED)] = WARMING_UP
-        windows, is_full = self.windows.push(machines[complete], self.scale.step(columns))
+        is_full = self.windows.add(machines[complete], self.scale.step(columns))
         pushed = statuses[complete]
-        statuses[complete] = np.where((pushed == SCORED) & ~np.asarray(is_full), WARMING_UP, pushed)
-        return statuses, restarted, windows[statuses[complete] == SCORED]
+        statuses[complete] = np.where((pushed == SCORED) & ~is_full, WARMING_UP, pushed)
+        return statuses, restarted
 
     def _judge(
         self, machine: Machines, values: Columns, time: Any, status: Any, restarts: Any, is_complete: Any

@@ -38,23 +38,19 @@ class Scorer:
         """`output_shape`: what the model answers, (K, F); `length`: the window's T, which saves work where all of it is scored."""
         estimated, channels = output_shape
         steps = estimated if score.last is None else score.last
-        self._is_of_all = length == estimated == steps
+        self.is_of_all = length == estimated == steps
         self.is_squared = score.kind != "mae"
         whitening = None if score.whitening is None else np.array(score.whitening)
         # A whitening that mixes no channels is a weight of each channel's total: nothing is to be done at every step.
         weights = np.ones(channels)
         if whitening is not None and np.count_nonzero(whitening) == np.count_nonzero(whitening.diagonal()):
             weights, whitening = whitening.diagonal() ** 2, None
-        self._whitening = None if whitening is None else whitening.astype(np.float32)
+        self.whitening = None if whitening is None else whitening.astype(np.float32)
         # The products with these are the mean over steps and channels, and the sum over the steps: the cheapest sums there are.
         self.shares = (np.tile(weights, steps) / (steps * channels)).astype(np.float32)
         self._ones, self._weights = np.ones(steps, np.float32), weights.tolist()
         self.error = np.empty((1, steps, channels), np.float32)
         """Of the last window that was scored alone: what each residual adds to its channel's total, before the weights."""
-        self.finish = (
-            None if not self._is_of_all or whitening is not None else np.multiply if self.is_squared else np.absolute
-        )
-        """What makes the errors of the residuals, the same for all of them; None where that takes more."""
 
     def step(
         self, reconstruction: npt.NDArray[np.float32], window: npt.NDArray[np.float32]
@@ -101,14 +97,14 @@ class Scorer:
         out: npt.NDArray[np.float32] | None,
     ) -> npt.NDArray[np.float32]:
         """What each residual adds to its channel's total, (B, steps, F), in `out` if that is an array."""
-        if not self._is_of_all:
+        if not self.is_of_all:
             steps = len(self._ones)
             reconstructions, windows = reconstructions[:, -steps:], windows[:, -steps:]
         error = np.subtract(reconstructions, windows, out)
         if not self.is_squared:
             return np.absolute(error, error)
-        if self._whitening is not None:
-            error = np.matmul(error, self._whitening)  # one product for each window, as above
+        if self.whitening is not None:
+            error = np.matmul(error, self.whitening)  # one product for each window, as above
         return np.multiply(error, error, error if out is None else out)
 
 

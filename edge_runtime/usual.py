@@ -52,8 +52,10 @@ def usual_way(
     next_rows, first_rows, room, before_last = windows.next_of_one, windows.first_of_one, windows.room, windows.length - 1  # fmt: skip
     kept, pack, memory = windows.kept.get, windows.pack, windows.bytes
     run, error, dot, flat = engine.run, scorer.error, scorer.shares.dot, scorer.error.reshape(-1)
-    finish: Any = scorer.finish if smooth.is_off and error.size <= KEPT else None
-    subtract, squared, explain, to_bytes = np.subtract, scorer.is_squared, scorer.explain, error.tobytes
+    subtract, multiply, absolute, matmul = np.subtract, np.multiply, np.absolute, np.matmul
+    asks_scorer = not (scorer.is_of_all and smooth.is_off and error.size <= KEPT)
+    squared, whitening, white = scorer.is_squared, scorer.whitening, np.empty_like(error)
+    explain, to_bytes = scorer.explain, error.tobytes
     enter, is_busy, inf, new, is_one = alarm.enter, alarm.is_busy_of_one, np.inf, object.__new__, machines == 1
 
     def update(reading: Reading) -> Verdict | None:
@@ -96,11 +98,16 @@ def usual_way(
         next_rows[machine] = row + 1
         pack(*packed)
         shares: Any
-        if finish is None:
+        if asks_scorer:
             score, shares = scorer.step(run(window), window)
         else:
             subtract(run(window), window, error)
-            finish(error, error, error) if squared else finish(error, error)
+            if whitening is not None:
+                multiply(matmul(error, whitening, white), white, error)
+            elif squared:
+                multiply(error, error, error)
+            else:
+                absolute(error, error)
             score, shares = float(dot(flat)), (explain, to_bytes())
         if not score < inf:
             raise not_finite(engine_name, score)

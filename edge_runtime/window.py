@@ -55,13 +55,24 @@ class Windows:
             self.pack(self.bytes, offset, *scaled)
             self.next_of_one[machine] = row = row + 1
             return window, row - self.first_of_one[machine] >= self.length
-        rows = self._next[machine]
+        is_full = self.add(machine, scaled)
+        return self.of(machine), is_full
+
+    def add(self, machines: npt.NDArray[np.int64], scaled: Columns) -> npt.NDArray[np.bool_]:
+        """Add one reading to the window of each of different machines (B,); returns whether they are full (B,)."""
+        rows = self._next[machines]
         if (rows == self.room).any():
-            self._move(machine[rows == self.room])
-            rows = self._next[machine]
-        self._rows[machine, rows] = np.stack(scaled, axis=-1)
-        self._next[machine] = ends = rows + 1
-        return self._views[machine, ends - self.length], ends - self._first[machine] >= self.length
+            self._move(machines[rows == self.room])
+            rows = self._next[machines]
+        self._rows[machines, rows] = np.stack(scaled, axis=-1)
+        self._next[machines] = ends = rows + 1
+        is_full: npt.NDArray[np.bool_] = ends - self._first[machines] >= self.length
+        return is_full
+
+    def of(self, machines: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The windows (B, T, C) that end with the newest readings of some machines (B,), as they are now: a copy."""
+        windows: npt.NDArray[np.float32] = self._views[machines, self._next[machines] - self.length]
+        return windows
 
     def keep(self, machine: int, row: int) -> tuple[int, npt.NDArray[np.float32]]:
         """Where a machine's row is in bytes, and the window (1, T, C) that ends with it."""
