@@ -29,7 +29,7 @@ def cpu_kind(cpuinfo: str = "/proc/cpuinfo") -> str:
 
 
 def board_name(cpuinfo: str = "/proc/cpuinfo", model: str = "/proc/device-tree/model") -> str:
-    """The board's model as its device tree has it ("Raspberry Pi 5 Model B Rev 1.0"), else the CPU's, else the machine's kind.
+    """The board's model as its device tree has it ("Raspberry Pi 5 Model B Rev 1.0"), else the CPU's, else the machine's kind and core.
 
     A container may not show the device tree; a Raspberry Pi's /proc/cpuinfo has the same text.
     """
@@ -38,7 +38,8 @@ def board_name(cpuinfo: str = "/proc/cpuinfo", model: str = "/proc/device-tree/m
             name = file.read(1000).strip("\0 \n")
     except OSError:
         name = ""
-    return name or _first(cpuinfo, "Model") or _first(cpuinfo, "model name") or os.uname().machine
+    name = name or _first(cpuinfo, "Model") or _first(cpuinfo, "model name")
+    return name or f"{os.uname().machine} {_first(cpuinfo, 'CPU part')}".rstrip()
 
 
 def _features(cpuinfo: str) -> list[str]:

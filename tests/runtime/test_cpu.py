@@ -51,6 +51,7 @@ def test_this_machine_is_of_a_kind() -> None:
         ("Raspberry Pi 5 Model B Rev 1.0\0", PI_5 + "Model\t\t: another\n", "Raspberry Pi 5 Model B Rev 1.0"),
         (None, PI_4 + "Model\t\t: Raspberry Pi 4 Model B Rev 1.1\n", "Raspberry Pi 4 Model B Rev 1.1"),
         ("", "model\t\t: 1\nmodel name\t: AMD EPYC\n\nmodel name\t: AMD EPYC\n", "AMD EPYC"),
+        (None, "CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", "riscv64 0xd0c"),
         (None, "", "riscv64"),
         (None, None, "riscv64"),
     ],
