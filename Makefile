@@ -23,8 +23,8 @@ test: $(VENV)/dev.stamp ## run every check: ruff, mypy, pytest, and the runtime 
 	$(BIN)/python -m pytest
 	$(BIN)/nox
 
-bench: $(VENV)/dev.stamp ## measure latency, memory and start-up
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/dev.stamp ## measure latency, memory and start-up, compare with the last recorded run, record
+	$(BIN)/python -m benchmarks history
 
 detection: $(VENV)/dev.stamp ## measure how well each family detects, on the data sets in the folder ANOMALITE_DATA
 	$(BIN)/python -m benchmarks detection
@@ -34,7 +34,7 @@ format: $(VENV)/dev.stamp ## format the code and mend what ruff can mend
 	$(BIN)/ruff format
 
 clean: ## remove .venv and everything else that these commands set up
-	rm -rf $(VENV) .nox build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox .asv/run build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: EXTRAS := train,plot

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,19 +82,16 @@ def _made_by() -> str:
 
 def _make(path: Path, reference: Reference) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
     import tf_keras
 
     from export.proof import variant_of
     from export.source import Source
     from export.variants import choose_recipes
-    from training.models import build, estimates
+    from training.models import estimates
 
-    keras.utils.set_random_seed(SEED)
     spec = _spec(reference)
     shape = (reference.length, reference.channels)
-    components = min(COMPONENTS, reference.length * reference.channels)
-    model = build(spec, *shape, keras, components)
+    model = reference_model(reference)
     windows = np.random.default_rng(SEED).normal(size=(64, *shape)).astype(np.float32)
     source = Source(spec, model, shape, windows, lambda: tf_keras)
     recipes = choose_recipes(reference.variants or None, source.has_lstm, reference.length)
@@ -102,6 +99,17 @@ def _make(path: Path, reference: Reference) -> None:
     variants = tuple(variant_of(recipe) for recipe in recipes)
     manifest = reference_manifest(reference, model.count_params(), variants, estimates(spec))
     seal(path, manifest, models, None)
+
+
+def reference_model(reference: Reference = Reference()) -> Any:
+    """The Keras model whose weights the bundle holds."""
+    import keras
+
+    from training.models import build
+
+    keras.utils.set_random_seed(SEED)
+    components = min(COMPONENTS, reference.length * reference.channels)
+    return build(_spec(reference), reference.length, reference.channels, keras, components)
 
 
 def _spec(reference: Reference) -> Model:

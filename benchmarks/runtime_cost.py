@@ -1,111 +1,127 @@
-"""What the runtime costs above the bare engine: a reading, a thousand machines, a fresh process.
+"""What the runtime costs above the bare engine: a reading, a thousand machines, one more machine, a fresh process.
 
-Both sides of every comparison run in turn in the same process (or in fresh processes in turn), so a drift of the
-machine's speed meets both alike; medians are compared. "Bare" is: set input, reset state, invoke, get output.
+Each case is run as `python -m benchmarks.runtime_cost CASE BUNDLE ENGINE QUICK` in a process of its own.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from benchmarks.reference_bundle import CHANNELS, LENGTH
+from benchmarks.bare import Run, model_of, open_bare, open_bare_batch, start_command
+from benchmarks.in_turn import block, in_turn, processes_in_turn
 from edge_runtime import Detector, Reading, load
-from edge_runtime.bundle import Bundle
-from edge_runtime.opening import choose_variant
+from edge_runtime.readings import SCORED
 
 MACHINES = 1000
-
-_LITE = (
-    "interpreter.Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type="
-    "interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES).allocate_tensors()"
-)
-FLOORS = {
-    "litert": f"from ai_edge_litert import interpreter; {_LITE}",
-    "tflite": f"from tflite_runtime import interpreter; {_LITE}",
-    "onnx": "import onnxruntime as o; s = o.SessionOptions(); s.intra_op_num_threads = s.inter_op_num_threads = 1; "
-    "s.enable_cpu_mem_arena = False; o.InferenceSession(model, s, providers=['CPUExecutionProvider'])",
-}
-"""The least a fresh process has to do before it can run the model, with the options our engines use."""
+FLEETS = (1, 1000, 3000, 6000, 10_000)
+"""How many machines share a bundle where the memory of one more is fitted."""
+_START = """
+from edge_runtime import Reading, load
+detector = load({bundle!r}, engine={engine!r})
+for time in range({length}):
+    verdict = detector.update(Reading(float(time), {reading}))
+assert verdict.status == "scored", verdict
+"""
 
 
-def update_cost(bundle: Path, engine: str) -> dict[str, Any]:
+def update_cost(bundle: Path, engine: str, quick: bool = False) -> dict[str, Any]:
     """Microseconds of `Detector.update` for one reading against the bare engine for one window."""
     detector = load(bundle, engine=engine)
-    bare = _bare_call(Bundle.read(bundle), engine)
+    data, shape = model_of(bundle, engine)
+    bare = open_bare(engine, data, shape)
     rng = np.random.default_rng(1)
-    readings = [tuple(row) for row in rng.normal(size=(256, CHANNELS)).tolist()]
+    window = rng.normal(size=(1, *shape)).astype(np.float32)
+    readings = [tuple(row) for row in rng.normal(size=(256, shape[1])).tolist()]
     clock = _Clock()
 
     def update() -> None:
         detector.update(Reading(clock.tick(), readings[clock.now % 256]))
 
-    for _ in range(2 * LENGTH):
+    for _ in range(2 * shape[0]):
         update()
-    ours, floor, above = _in_turn(update, bare, calls=25, rounds=400)
-    yardstick, _, _ = _in_turn(_plain_steps(), bare, calls=25, rounds=400)
-    return {
-        "case": "update", "engine": engine, "us_p50": ours, "bare_us_p50": floor, "above_us": above,
-        "plain_numpy_us_p50": yardstick,
-    }  # fmt: skip
+    rounds = 20 if quick else 400
+    turns = in_turn(update, lambda: bare(window), calls=25, rounds=rounds)
+    yardstick = in_turn(_plain_steps(shape), lambda: None, calls=25, rounds=rounds).ours
+    return {"us_p50": turns.ours, "bare_us_p50": turns.bare, "above_us": turns.above, "plain_numpy_us_p50": yardstick}
 
 
-def update_many_cost(bundle: Path, engine: str) -> dict[str, Any]:
-    """Microseconds a machine of `update_many` for 1,000 machines against the engine on the same windows."""
+def update_many_cost(bundle: Path, engine: str, quick: bool = False) -> dict[str, Any]:
+    """Microseconds a machine of one `update_many` of 1,000 machines against the bare engine at its best batch."""
     detector = load(bundle, engine=engine, machines=MACHINES)
+    data, shape = model_of(bundle, engine)
     rng = np.random.default_rng(1)
-    ids, values = np.arange(MACHINES), rng.normal(size=(64, MACHINES, CHANNELS))
-    windows = rng.normal(size=(MACHINES, LENGTH, CHANNELS)).astype(np.float32)
+    ids, values = np.arange(MACHINES), rng.normal(size=(64, MACHINES, shape[1]))
+    windows = rng.normal(size=(MACHINES, *shape)).astype(np.float32)
     clock = _Clock()
 
     def update_many() -> None:
-        detector.update_many(ids, values[clock.now % 64], float(clock.tick()))
+        detector.update_many(ids, values[clock.now % 64], clock.tick())
 
-    def engine_only() -> None:
-        _run_in_batches(detector, windows)
-
-    for _ in range(LENGTH + 1):
+    for _ in range(shape[0] + 1):
         update_many()
-    ours, floor, above = (each / MACHINES for each in _in_turn(update_many, engine_only, calls=1, rounds=60))
-    return {"case": "update_many", "engine": engine, "us_p50": ours, "bare_us_p50": floor, "above_us": above}
-
-
-def start_cost(bundle: Path, engine: str, folder: Path, rounds: int = 15) -> dict[str, Any]:
-    """Wall time and peak memory of `anomalite score` on one window in a fresh process, against engine and model alone."""
-    data = folder / "one-window.csv"
-    rows = [f"{step},{','.join('0.1' for _ in range(CHANNELS))}" for step in range(LENGTH)]
-    data.write_text("\n".join([f"time,{','.join(f'c{i}' for i in range(CHANNELS))}", *rows]) + "\n")
-    content = Bundle.read(bundle)
-    _, variant = choose_variant(content, engine)
-    model = folder / variant.file
-    model.write_bytes(content.members[variant.file])
-    floor = f"import numpy; model = open({str(model)!r}, 'rb').read(); {FLOORS.get(engine, '')}"
-    ours_command = [sys.executable, "-m", "edge_runtime.cli", "score", str(bundle), str(data), "--engine", engine]
-    bare_command = [sys.executable, "-c", floor]
-    # In turn; the first of each is left out, because it writes the .pyc files.
-    samples = [(_measure(ours_command), _measure(bare_command)) for _ in range(rounds + 1)]
-    ours_ms, ours_mb = (median(ours[i] for ours, _ in samples[1:]) for i in range(2))
-    floor_ms, floor_mb = (median(bare[i] for _, bare in samples[1:]) for i in range(2))
+    run, batches = open_bare_batch(engine, data, shape)
+    tried = {size: min(block(lambda: _in_batches(run, windows, size), 1) for _ in range(5)) for size in batches}  # noqa: B023
+    best = min(tried, key=lambda size: tried[size])
+    turns = in_turn(update_many, lambda: _in_batches(run, windows, best), calls=1, rounds=5 if quick else 60)
     return {
-        "case": "score, fresh process", "engine": engine, "ms": ours_ms, "bare_ms": floor_ms, "above_ms": ours_ms - floor_ms,
-        "peak_mb": ours_mb, "bare_peak_mb": floor_mb, "above_mb": ours_mb - floor_mb,
+        "us_p50": turns.ours / MACHINES, "bare_us_p50": turns.bare / MACHINES, "above_us": turns.above / MACHINES,
+        "ratio": turns.ours / turns.bare, "bare_batch": best,
     }  # fmt: skip
 
 
-def _plain_steps() -> Callable[[], object]:
+def machines_cost(bundle: Path, engine: str, quick: bool = False) -> dict[str, Any]:
+    """Bytes that one more machine takes on a shared bundle, its window full: least squares over fleets of 1 to 10,000.
+
+    `resident`: of the process's own memory; `traced`: of what Python and numpy allocated; `call`: what one `update_many` of the whole fleet
+    takes beside that while it runs.
+    """
+    fleets = FLEETS[:3] if quick else FLEETS
+    resident, kept = _grown(bundle, engine, fleets, _resident)
+    del kept
+    tracemalloc.start()
+    traced, kept = _grown(bundle, engine, fleets, lambda: tracemalloc.get_traced_memory()[0])
+    calls = [(detector.machines, _peak_of_a_call(detector)) for detector in kept]
+    return {
+        "resident_bytes": _slope(resident),
+        "traced_bytes": _slope(traced),
+        "call_bytes": _slope(calls),
+    }
+
+
+def start_cost(bundle: Path, engine: str, quick: bool = False) -> dict[str, Any]:
+    """A fresh process up to its first verdict, and `anomalite score` of one window, against numpy, engine and model alone."""
+    data, (length, channels) = model_of(bundle, engine)
+    table = bundle.parent / "one-window.csv"
+    rows = [f"{step},{','.join('0.1' for _ in range(channels))}" for step in range(length)]
+    table.write_text("\n".join([f"time,{','.join(f'c{i}' for i in range(channels))}", *rows]) + "\n")
+    floor = start_command(engine, data, bundle.parent / f"bare-{engine}.model")
+    ours = _START.format(bundle=str(bundle), engine=engine, length=length, reading=(0.1,) * channels)
+    score = ["-m", "edge_runtime.cli", "score", str(bundle), str(table), "--engine", engine]
+    commands = [[sys.executable, *each] for each in (["-c", floor], ["-c", ours], score)]
+    bare, first, command = processes_in_turn(commands, 2 if quick else 21)
+    return {
+        "ms": first.ms, "cpu_ms": first.cpu_ms, "peak_mb": first.peak_mb,
+        "bare_ms": bare.ms, "bare_cpu_ms": bare.cpu_ms, "bare_peak_mb": bare.peak_mb,
+        "score_ms": command.ms, "score_cpu_ms": command.cpu_ms, "score_peak_mb": command.peak_mb,
+        "ratio": first.ms / bare.ms, "cpu_ratio": first.cpu_ms / bare.cpu_ms, "above_mb": first.peak_mb - bare.peak_mb,
+        "score_ratio": command.ms / bare.ms, "score_above_mb": command.peak_mb - bare.peak_mb,
+    }  # fmt: skip
+
+
+def _plain_steps(shape: tuple[int, int]) -> Callable[[], object]:
     """A yardstick for this machine's speed: cleaning, scaling, window and score of one reading, as one would first write it."""
-    center, scale, held = np.zeros(CHANNELS), np.ones(CHANNELS), np.zeros(CHANNELS)
-    window, reconstruction = np.zeros((LENGTH, CHANNELS), np.float32), np.zeros((LENGTH, CHANNELS), np.float32)
-    reading = (0.1, 0.2, 0.3, 0.4)
+    channels = shape[1]
+    center, scale, held = np.zeros(channels), np.ones(channels), np.zeros(channels)
+    window, reconstruction = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    reading = tuple(0.1 * (i + 1) for i in range(channels))
 
     def run() -> object:
         values = np.asarray(reading)
@@ -128,88 +144,71 @@ class _Clock:
         return float(self.now)
 
 
-def _in_turn(
-    ours: Callable[[], object], bare: Callable[[], object], calls: int, rounds: int
-) -> tuple[float, float, float]:
-    """Short blocks that take turns: the median microseconds a call of each, and the median of their differences."""
-    pairs = [(_block(ours, calls), _block(bare, calls)) for _ in range(rounds)]
-    return median(a for a, _ in pairs), median(b for _, b in pairs), median(a - b for a, b in pairs)
-
-
-def _block(function: Callable[[], object], calls: int) -> float:
-    """Microseconds a call."""
-    start = time.perf_counter()
-    for _ in range(calls):
-        function()
-    return (time.perf_counter() - start) / calls * 1e6
-
-
-def _bare_call(bundle: Bundle, engine: str) -> Callable[[], object]:
-    """One window through the engine's own interface, nothing else."""
-    _, variant = choose_variant(bundle, engine)
-    model = bundle.members[variant.file]
-    window = np.random.default_rng(1).normal(size=(1, LENGTH, CHANNELS)).astype(np.float32)
-    if engine == "onnx":
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        return lambda: session.run(None, {name: window})
-    if engine == "numpy":
-        from edge_runtime.engines import open_engine
-
-        opened = open_engine("numpy", model, (LENGTH, CHANNELS))
-        return lambda: opened.run(window)
-    if engine == "litert":
-        from ai_edge_litert import interpreter as lite
-    else:
-        from tflite_runtime import interpreter as lite
-    interpreter = lite.Interpreter(
-        model_content=model,
-        num_threads=1,
-        experimental_op_resolver_type=lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    input_index = interpreter.get_input_details()[0]["index"]
-    output_index = interpreter.get_output_details()[0]["index"]
-
-    def run() -> object:
-        interpreter.reset_all_variables()
-        interpreter.set_tensor(input_index, window)
-        interpreter.invoke()
-        return interpreter.get_tensor(output_index)
-
-    return run
-
-
-def _run_in_batches(detector: Detector, windows: Any) -> None:
-    size = detector.engine.best_batch
+def _in_batches(run: Run, windows: npt.NDArray[np.float32], size: int) -> None:
     for start in range(0, len(windows), size):
-        detector.engine.run(windows[start : start + size])
+        run(windows[start : start + size])
 
 
-def _measure(command: list[str]) -> tuple[float, float]:
-    """Wall milliseconds and peak memory in MB of a process."""
-    start = time.perf_counter()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONDONTWRITE")}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    taken = (time.perf_counter() - start) * 1e3
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}")
-    return taken, usage.ru_maxrss / 1024
+def _grown(
+    bundle: Path, engine: str, fleets: Sequence[int], memory: Callable[[], int]
+) -> tuple[list[tuple[int, int]], list[Detector]]:
+    """By how much the memory grows with each fleet; all are kept, so that none is given the memory of another."""
+    warm_up = load(bundle, engine=engine, machines=64)  # what the engine allocates once is no machine's
+    _fill(warm_up)
+    kept: list[Detector] = []
+    points = []
+    for machines in fleets:
+        before = memory()
+        kept.append(load(bundle, engine=engine, machines=machines))
+        _fill(kept[-1])
+        points.append((machines, memory() - before))
+    return points, kept
 
 
-CASES: dict[str, Callable[[Path, str], dict[str, Any]]] = {
+def _fill(detector: Detector, together: int = 64) -> None:
+    """Readings until every machine has a verdict, a few machines a call."""
+    length, period = detector.manifest.window.length, detector.manifest.sampling.period_s
+    values = _usual(detector, together)
+    for start in range(0, detector.machines, together):
+        ids = np.arange(start, min(start + together, detector.machines))
+        for time in range(length + 2):
+            detector.update_many(ids, values[: len(ids)], time * period)
+
+
+def _usual(detector: Detector, rows: int) -> npt.NDArray[np.float64]:
+    """Readings (rows, C) about the middle of what the model was trained on."""
+    center, scale = (np.asarray(each) for each in (detector.manifest.scaling.center, detector.manifest.scaling.scale))
+    return center + 0.5 * scale * np.random.default_rng(1).uniform(-1, 1, (rows, len(center)))
+
+
+def _peak_of_a_call(detector: Detector) -> int:
+    """Bytes that one `update_many` of all machines takes while it runs."""
+    ids, values = np.arange(detector.machines), _usual(detector, detector.machines)
+    now = (detector.manifest.window.length + 2) * detector.manifest.sampling.period_s
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    verdicts = detector.update_many(ids, values, now)
+    assert set(verdicts.status_codes.tolist()) == {SCORED}
+    return tracemalloc.get_traced_memory()[1] - before
+
+
+def _resident() -> int:
+    """Bytes of this process's own that are in memory."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("Private_Dirty"))) * 1024
+
+
+def _slope(points: list[tuple[int, int]]) -> float:
+    x, y = np.asarray(points, np.float64).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+CASES: dict[str, Callable[[Path, str, bool], dict[str, Any]]] = {
     "update": update_cost,
     "update_many": update_many_cost,
-    "start": lambda bundle, engine: start_cost(bundle, engine, bundle.parent),
+    "machines": machines_cost,
+    "start": start_cost,
 }
-"""The cases, by name; each is run as `python -m benchmarks.runtime_cost CASE BUNDLE ENGINE` in a process of its own."""
 
 if __name__ == "__main__":
-    print(json.dumps(CASES[sys.argv[1]](Path(sys.argv[2]), sys.argv[3])))
+    print(json.dumps(CASES[sys.argv[1]](Path(sys.argv[2]), sys.argv[3], sys.argv[4:] == ["quick"])))

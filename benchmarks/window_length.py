@@ -1,6 +1,7 @@
 """`python -m benchmarks window_length`: from which window length on the fused LSTM kernel is the better TFLite file than the unrolled one.
 
-An unrolled graph has every operation once a step, so its size and the time to load it grow with the window.
+An unrolled graph has every operation once a step, so its size, its memory and the time to load it grow with the window. Times are
+CPU time, memory is what the peak of a fresh process is above numpy and the engine's package.
 """
 
 from __future__ import annotations
@@ -8,20 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from benchmarks.context import commit, machine
 from benchmarks.reference_bundle import CHANNELS, UNITS, Reference, reference_bundle
-from edge_runtime.opening import load
+from benchmarks.scaling import fresh
+from edge_runtime.bundle import Bundle
 from export import arm
 
 LENGTHS = (8, 16, 32, 64, 128, 256)
+ROUNDS = 3
 VARIANTS = ("tflite-float32", "tflite-unrolled-float32")
 
 
@@ -47,13 +47,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _measure(bundle: Path, variant: str, length: int, root: Path | None) -> dict[str, Any]:
-    window = np.random.default_rng(1).normal(size=(1, length, CHANNELS)).astype(np.float32)
-    detector = load(bundle, engine="litert", variant=variant)
-    entry = next(each for each in detector.manifest.variants if each.name == variant)
-
-    def open_and_run() -> None:
-        load(bundle, engine="litert", variant=variant).engine.run(window)
-
+    entry = next(each for each in Bundle.read(bundle).manifest.variants if each.name == variant)
+    runs = [fresh("scaling_cases", "engine", str(bundle), "litert", "1", variant) for _ in range(ROUNDS)]
     counts = {}
     if root is not None:
         counts = {f"k_pi{board}": arm.instructions(root, bundle, "litert", variant, board) / 1000 for board in (4, 5)}
@@ -61,25 +56,16 @@ def _measure(bundle: Path, variant: str, length: int, root: Path | None) -> dict
         "T": length,
         "variant": variant,
         "kb": entry.size / 1000,
-        "us_p50": _median(lambda: detector.engine.run(window), 300) * 1e6,
-        "opening_ms": _median(open_and_run, 15) * 1e3,
+        "us_p50": median(run["us"] for run in runs),
+        "opening_ms": median(run["opening_ms"] for run in runs),
+        "peak_mb": median(run["mb"] for run in runs),
         **counts,
     }
-
-
-def _median(function: Callable[[], object], times: int) -> float:
-    """Seconds."""
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        taken.append(time.perf_counter() - start)
-    return median(taken)
 
 
 def _row(result: dict[str, Any]) -> str:
     counts = "".join(f"{result[key]:9.0f} {key}" for key in result if key.startswith("k_"))
     return (
         f"T={result['T']:<4} {result['variant']:24} {result['kb']:7.1f} kB {result['us_p50']:8.1f} us "
-        f"{result['opening_ms']:7.2f} ms opening{counts}"
+        f"{result['opening_ms']:7.2f} ms opening {result['peak_mb']:5.1f} MB{counts}"
     )

@@ -23,7 +23,7 @@ class Alarm:
     def __init__(self, policy: AlarmPolicy, threshold: float, machines: int) -> None:
         self._k, self._n, self._mask = policy.k, policy.n, (1 << policy.n) - 1
         self._policy = policy
-        self._enter, self._exit = policy.enter * threshold, policy.exit * threshold
+        self.enter, self._exit = policy.enter * threshold, policy.exit * threshold
         self._cooldown = round(min(policy.cooldown_s, LONGEST) * 1e6)
         self._history = np.zeros(machines, np.int64)  # one bit a score, the newest lowest: above the enter level?
         self._hits = np.zeros(machines, np.int64)  # bits set among the newest n
@@ -31,7 +31,7 @@ class Alarm:
         self._is_active = np.zeros(machines, np.bool_)
         self._quiet_until = np.full(machines, NEVER)
         self._is_busy = np.zeros(machines, np.bool_)  # is active, or has a history
-        self._is_busy_of_one = self._is_busy.data  # the same memory, as Python's truths
+        self.is_busy_of_one = self._is_busy.data  # the same memory, as Python's truths
 
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine, a raised alarm too."""
@@ -59,8 +59,8 @@ class Alarm:
         `threshold` (...) is the one that judges these scores, where it is not always the same. The same arithmetic serves arrays and, for one machine, plain Python numbers, which are much faster than numpy's.
         """
         # Any: each name below is a number for one machine and an array for several.
-        is_busy: Any = (self._is_busy_of_one if type(machine) is int else self._is_busy)[machine]
-        enter: Any = self._enter if threshold is None else self._policy.enter * threshold
+        is_busy: Any = (self.is_busy_of_one if type(machine) is int else self._is_busy)[machine]
+        enter: Any = self.enter if threshold is None else self._policy.enter * threshold
         is_above: Any = score > enter
         if (is_above is False and is_busy is False) or not holds_anywhere(is_above | is_busy):
             return QUIET * is_above  # all is quiet, and the state says so already

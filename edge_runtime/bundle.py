@@ -7,12 +7,11 @@ the zip's own structures included, is found on opening. The digest is against ac
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from dataclasses import replace
 from os import PathLike
 
+from edge_runtime.archive import pack, unpack
 from edge_runtime.digest import sha256
 from edge_runtime.errors import BundleError, SchemaError
 from edge_runtime.files import write_whole
@@ -24,19 +23,20 @@ LARGEST_FILE = 64 * 2**20
 _MANIFEST, _GOLDEN = "manifest.json", "golden.npz"
 _MARK = b"anomalite sha256 "
 _DIGITS = 64
-_DATE = (1980, 1, 1, 0, 0, 0)  # the same contents give the same bytes
 
 
 class Bundle:
     """A bundle read into memory and verified: the manifest and the members it names.
 
-    `manifest`: the decoded manifest; `members`: each member's bytes by name; `source`: what to call the file in messages.
+    `manifest`: the decoded manifest; `members`: each member's bytes by name; `source`: what to call the file in messages;
+    `digest`: the SHA-256 the file ends with, 64 lower-case hexadecimal digits, which tells it from every other bundle.
     """
 
-    def __init__(self, manifest: Manifest, members: dict[str, bytes], source: str) -> None:
+    def __init__(self, manifest: Manifest, members: dict[str, bytes], source: str, digest: str = "") -> None:
         self.manifest = manifest
         self.members = members
         self.source = source
+        self.digest = digest
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Bundle:
@@ -54,11 +54,11 @@ class Bundle:
     @classmethod
     def parse(cls, data: bytes, source: str) -> Bundle:
         """Verify a bundle's bytes. Raises `BundleError` naming `source`."""
-        _check_digest(data, source)
-        members = _read_members(data, source)
+        digest = _check_digest(data, source)
+        members = unpack(data, len(_MARK) + _DIGITS, source)
         manifest = _read_manifest(members.pop(_MANIFEST, None), source)
         _check_members(manifest, members, source)
-        return cls(manifest, members, source)
+        return cls(manifest, members, source, digest)
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises `BundleError` with the list of names."""
@@ -98,16 +98,13 @@ def seal(path: str | PathLike[str], manifest: Manifest, models: dict[str, bytes]
 
 
 def _pack(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name, _DATE), data)
-        archive.comment = _MARK + b"0" * _DIGITS  # as long as the real one, which covers the comment's length too
-    body = buffer.getvalue()[:-_DIGITS]
+    # The digest covers the comment's length too, so room for it is there before it is.
+    body = pack(members, _MARK + b"0" * _DIGITS)[:-_DIGITS]
     return body + sha256(body).encode()
 
 
-def _check_digest(data: bytes, source: str) -> None:
+def _check_digest(data: bytes, source: str) -> str:
+    """The digest, once it is known to be right."""
     body, digits = memoryview(data)[:-_DIGITS], data[-_DIGITS:]
     if data[:4] != b"PK\3\4" or body[-len(_MARK) :] != _MARK:
         what = "an empty file" if not data else "no digest at its end"
@@ -116,36 +113,7 @@ def _check_digest(data: bytes, source: str) -> None:
     if digits != digest.encode():
         got = digits.decode("latin-1")
         raise BundleError(f"{source}: archive comment: expected the digest {digest}, got {got!r}: the file was altered")
-
-
-def _read_members(data: bytes, source: str) -> dict[str, bytes]:
-    members: dict[str, bytes] = {}
-    left = len(data)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if len({info.header_offset for info in archive.infolist()}) < len(archive.infolist()):
-                # Some releases of CPython 3.13 only warn of it.
-                raise BundleError(f"{source}: the archive is malformed: two members begin at the same byte")
-            for info in archive.infolist():
-                name = info.orig_filename
-                if (
-                    not name
-                    or name.startswith(".")
-                    or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
-                ):
-                    raise BundleError(f"{source}: expected members with plain names, got {name!r}")
-                if name in members:
-                    raise BundleError(f"{source}: expected each member once, got {name!r} twice")
-                if info.compress_type != zipfile.ZIP_STORED or info.file_size > left:
-                    raise BundleError(
-                        f"{source}: {name}: expected a stored member of at most {left} bytes (what is left of the file), "
-                        f"got {info.file_size} bytes, compression {info.compress_type}"
-                    )
-                left -= info.file_size
-                members[name] = archive.read(info)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as fault:
-        raise BundleError(f"{source}: the archive is malformed: {fault}") from None
-    return members
+    return digest
 
 
 def _read_manifest(text: bytes | None, source: str) -> Manifest:
@@ -169,12 +137,13 @@ def _check_members(manifest: Manifest, members: dict[str, bytes], source: str) -
     for name in members:
         if name not in {entry.file for entry in expected}:
             raise BundleError(f"{source}: expected only members the manifest names, got {name!r}")
+    digests: dict[str, str] = {}  # two variants may share a file
     for entry in expected:
         name = entry.file
         if name not in members:
             raise BundleError(f"{source}: expected a member {name!r} as the manifest says, found none")
         if len(members[name]) != entry.size:
             raise BundleError(f"{source}: {name}: expected {entry.size} bytes, got {len(members[name])}")
-        digest = sha256(members[name])
+        digest = digests[name] = digests.get(name) or sha256(members[name])
         if digest != entry.sha256:
             raise BundleError(f"{source}: {name}: expected sha256 {entry.sha256}, got {digest}")

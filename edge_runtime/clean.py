@@ -60,21 +60,22 @@ class Clean:
         lows, highs = np.maximum(low, center - reach), np.minimum(high, center + reach)
         self.limits = list(zip(lows.tolist(), highs.tolist(), strict=True))
         """The least and the greatest value of each channel that is not out of range."""
-        self._longest_gap = round(min(sampling.longest_gap_s, LONGEST) * 1e6)
+        self.longest_gap = round(min(sampling.longest_gap_s, LONGEST) * 1e6)
         self._hold_limit = cleaning.hold_limit
         self._medians = None if cleaning.medians is None else np.array(cleaning.medians)
         self._rates = [  # in units a microsecond
             (index, channel.max_rate / 1e6) for index, channel in enumerate(channels) if channel.max_rate is not None
         ]
+        self.has_rates = bool(self._rates)
         self._tells_silent = sensors is not None and sensors.silent
         self._last_time = np.full(machines, NEVER)
-        self._last_time_of_one = self._last_time.data  # the same memory, read and written as Python numbers
+        self.last_time_of_one = self._last_time.data  # the same memory, read and written as Python numbers
         self._held = np.full((len(channels), machines), np.nan)
         self._held_columns = list(self._held)
-        self._newest: dict[int, tuple[float, ...]] = {}  # by machine, not yet in the arrays
+        self.newest: dict[int, tuple[float, ...]] = {}  # by machine, not yet in the arrays
         self._held_for = np.zeros((len(channels), machines), np.int64)
         self._silent_for = np.zeros((len(channels), machines), np.int64)
-        self._holds_any = False
+        self.holds_any = False
         self._good_time = np.full((len(channels), machines), NEVER)
         """When a channel's last good value was measured; only where it is held: else it was with the last reading."""
 
@@ -85,19 +86,11 @@ class Clean:
     @property
     def held(self) -> list[npt.NDArray[np.float64]]:
         """Each channel's last good value (M,), NaN where there is none, or none young enough to be held."""
-        if self._newest:
-            for machine, values in self._newest.items():
+        if self.newest:
+            for machine, values in self.newest.items():
                 self._held[:, machine] = values
-            self._newest.clear()
+            self.newest.clear()
         return self._held_columns
-
-    def take(self, machine: int, values: tuple[float, ...], time: int) -> bool:
-        """Take one machine's reading, all of it within the limits; false, and nothing changes, if it is not as usual otherwise."""
-        if self._rates or self._holds_any or not 0 < time - self._last_time_of_one[machine] <= self._longest_gap:
-            return False
-        self._last_time_of_one[machine] = time
-        self._newest[machine] = values
-        return True
 
     def step(
         self, machine: Machines, values: Columns, time: int | npt.NDArray[np.int64]
@@ -110,7 +103,7 @@ class Clean:
         """
         held = self.held
         elapsed = time - read(self._last_time, machine)
-        is_usual = (elapsed > 0) & (elapsed <= self._longest_gap)
+        is_usual = (elapsed > 0) & (elapsed <= self.longest_gap)
         for value, (low, high) in zip(values, self.limits):  # noqa: B905 - once a reading: `strict` costs a tenth of it
             is_usual = is_usual & (value >= low) & (value <= high)
         for index, rate in self._rates:
@@ -119,9 +112,9 @@ class Clean:
             self._last_time[machine] = time
             for column, value in zip(held, values):  # noqa: B905 - as above
                 column[machine] = value
-            if self._holds_any:
+            if self.holds_any:
                 self._held_for[:, machine] = self._silent_for[:, machine] = 0
-                self._holds_any = bool(self._held_for.any())
+                self.holds_any = bool(self._held_for.any())
             return values, SCORED, False, True
         return self._repair(machine, np.array(values, np.float64), np.asarray(time))
 
@@ -134,7 +127,7 @@ class Clean:
         last_time = self._last_time[machine]
         is_first = last_time == NEVER
         is_late = ~is_first & (time <= last_time)
-        is_after_gap = ~is_first & (time - last_time > self._longest_gap)
+        is_after_gap = ~is_first & (time - last_time > self.longest_gap)
         is_fresh = is_first | is_after_gap
         held = np.where(is_fresh, np.nan, self._held[:, machine])
         good_time = np.where(self._held_for[:, machine] == 0, last_time, self._good_time[:, machine])
@@ -167,7 +160,7 @@ class Clean:
         ):
             state[:, machine] = np.where(is_late, state[:, machine], now)
         self._last_time[machine] = np.where(is_late, last_time, time)
-        self._holds_any = bool(self._held_for.any())
+        self.holds_any = bool(self._held_for.any())
         columns = filled.tolist() if filled.ndim == 1 else list(filled)
         return columns, status, (is_after_gap | is_broken) & ~is_late, ~is_broken & ~is_late
 

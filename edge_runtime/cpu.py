@@ -1,4 +1,4 @@
-"""Which kind of CPU this is, as far as the choice of a variant depends on it."""
+"""Which kind of CPU this is, as far as the choice of a variant depends on it, and which board."""
 
 from __future__ import annotations
 
@@ -28,14 +28,32 @@ def cpu_kind(cpuinfo: str = "/proc/cpuinfo") -> str:
     return machine
 
 
+def board_name(cpuinfo: str = "/proc/cpuinfo", model: str = "/proc/device-tree/model") -> str:
+    """The board's model as its device tree has it ("Raspberry Pi 5 Model B Rev 1.0"), else the CPU's, else the machine's kind.
+
+    A container may not show the device tree; a Raspberry Pi's /proc/cpuinfo has the same text.
+    """
+    try:
+        with open(model, encoding="utf-8", errors="replace") as file:
+            name = file.read(1000).strip("\0 \n")
+    except OSError:
+        name = ""
+    return name or _first(cpuinfo, "Model") or _first(cpuinfo, "model name") or os.uname().machine
+
+
 def _features(cpuinfo: str) -> list[str]:
     """The features of the first core; none where the system does not tell."""
+    return _first(cpuinfo, "Features").split()
+
+
+def _first(cpuinfo: str, name: str) -> str:
+    """The first value of that name; empty where the system does not tell."""
     try:
         with open(cpuinfo, encoding="utf-8", errors="replace") as file:
             for line in file:
                 key, _, value = line.partition(":")
-                if key.strip() == "Features":
-                    return value.split()
+                if key.strip() == name:
+                    return value.strip()
     except OSError:
         pass
-    return []
+    return ""

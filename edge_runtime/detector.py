@@ -14,13 +14,12 @@ import numpy.typing as npt
 from edge_runtime.alarm import Alarm
 from edge_runtime.arguments import check_machine, check_machines, check_times, check_values
 from edge_runtime.engines import Engine
-from edge_runtime.errors import EngineError, ReadingError
+from edge_runtime.errors import ReadingError
 from edge_runtime.manifest import Manifest, MovingQuantileThreshold, SpotThreshold, Threshold
 from edge_runtime.prepare import Preparation
 from edge_runtime.readings import (
     SCORED,
     SENSOR_FAULT,
-    WARMING_UP,
     Moment,
     Reading,
     Verdict,
@@ -29,9 +28,10 @@ from edge_runtime.readings import (
     names_of,
     to_microseconds,
 )
-from edge_runtime.score import Scorer
+from edge_runtime.score import Scorer, not_finite
 from edge_runtime.score_table import run_alarm, run_threshold, smooth_rows
 from edge_runtime.smooth import Smooth
+from edge_runtime.usual import usual_way
 
 if TYPE_CHECKING:
     from edge_runtime.adapt import Adaptive
@@ -70,6 +70,10 @@ class Detector:
         self._scorer = Scorer(manifest.score, manifest.output_shape, manifest.window.length)
         self._smooth = Smooth(manifest.score.smoothing, machines, len(self._names))
         self._preparation, self._alarm = self._new_state(machines)
+        steps = (self._preparation, engine, self._scorer, self._smooth, self._adaptive, self._alarm)
+        self._usual = usual_way(
+            *steps, machines=machines, threshold=self._threshold, names=self._names, engine_name=engine_name
+        )
         self._features: Features | None = None
         if manifest.waveform is not None:
             from edge_runtime.features import Features  # at start only where there are waveforms
@@ -82,27 +86,22 @@ class Detector:
 
     def update(self, reading: Reading) -> Verdict:
         """Take one reading and answer it. Raises `ReadingError` if its form is wrong, never for what it measured."""
-        machine = reading.machine
-        if type(machine) is not int or not 0 <= machine < self.machines:
-            machine = check_machine(machine, self.machines)
+        return self._usual(reading) or self._update(reading)
+
+    def _update(self, reading: Reading) -> Verdict:
+        """The long way, for any reading."""
+        machine = check_machine(reading.machine, self.machines)
         time = to_microseconds(reading.time)
-        values = reading.values
-        usual = self._preparation.step_usual(machine, values, time)
-        if usual is None:
-            numbers = check_values(values, self._channels, 1).tolist()
-            status, restarted, window = self._preparation.step(machine, numbers, time)
-            if restarted:
-                self._smooth.restart(machine)
-                self._alarm.restart(machine)
-            if window is None:
-                return self._without_score(machine, time, status)
-        else:
-            window, is_full = usual
-            if not is_full:
-                return self._without_score(machine, time, WARMING_UP)
+        numbers = check_values(reading.values, self._channels, 1).tolist()
+        status, restarted, window = self._preparation.step(machine, numbers, time)
+        if restarted:
+            self._smooth.restart(machine)
+            self._alarm.restart(machine)
+        if window is None:
+            return self._without_score(machine, time, status)
         score, contributions = self._scorer.step(self.engine.run(window), window)
         if not score < np.inf:
-            raise self._broken_engine(score)
+            raise not_finite(self.engine_name, score)
         if not self._smooth.is_off:
             score, contributions = self._smooth.step(machine, contributions)
         threshold = self._threshold
@@ -251,11 +250,8 @@ class Detector:
         scores, contributions = self._scorer.step_many(reconstructions, windows)
         is_finite = scores < np.inf
         if not is_finite.all():
-            raise self._broken_engine(scores[~is_finite][0])
+            raise not_finite(self.engine_name, scores[~is_finite][0])
         return scores, contributions
-
-    def _broken_engine(self, score: float) -> EngineError:
-        return EngineError(f"{self.engine_name}: expected a finite score, got {score}: the model is damaged")
 
     def _new_verdicts(self, machines: npt.NDArray[np.int64], times: npt.NDArray[np.int64]) -> Verdicts:
         verdicts = Verdicts(len(machines), self._names, one_machine=self.machines == 1, sensors=self._channels)

@@ -4,9 +4,8 @@
 sections of a training configuration, so what a user writes there is what the device reads later.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Self
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score
 from edge_runtime.manifest_preparation import (
@@ -34,6 +33,7 @@ from edge_runtime.manifest_threshold import (
 )
 from edge_runtime.manifest_variant import Golden, ParityCheck, Requires, Variant
 from edge_runtime.manifest_waveform import Waveform
+from edge_runtime.record import Record
 
 __all__ = [
     "FORMAT",
@@ -71,8 +71,7 @@ FORMAT = 1
 """The newest bundle format this version reads, and the one it writes."""
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(Record):
     """Where the detector comes from."""
 
     trained_at: str
@@ -91,8 +90,7 @@ class Provenance:
     """Training metrics: windows, epochs, seconds, losses."""
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Record):
     """Everything a device needs to know to turn readings into alerts with this bundle."""
 
     format: int
@@ -169,7 +167,7 @@ class Manifest:
             if adapts and variant.threshold is not None:
                 raise ValueError(f"expected no threshold of the variant {variant.name}'s own beside one that adapts")
 
-    def for_variant(self, variant: Variant) -> Manifest:
+    def for_variant(self, variant: Variant) -> Self:
         """The manifest with the threshold that goes with the variant's scores."""
         if variant.threshold is None:
             return self

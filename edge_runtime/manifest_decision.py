@@ -1,16 +1,14 @@
 """The sections of a manifest that say how a model's output becomes a score, and a decision an alarm."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Literal
+
+from edge_runtime.record import Record
 
 ScoreKind = Literal["mae", "mse", "mahalanobis"]
 """How the residuals of a window become one number; see `score.py`."""
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(Record):
     """How the residuals of a window become one number."""
 
     kind: ScoreKind = "mae"
@@ -38,8 +36,7 @@ def check_score(last: int | None, smoothing: float) -> None:
         raise ValueError(f"expected smoothing above 0 and at most 1, got {smoothing:g}")
 
 
-@dataclass(frozen=True)
-class AlarmPolicy:
+class AlarmPolicy(Record):
     """When anomalous readings become an alarm, and when it ends; see `alarm.py`."""
 
     k: int = 1

@@ -1,13 +1,11 @@
 """The sections of a manifest that say how readings become windows."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from edge_runtime.record import Record
 
-@dataclass(frozen=True)
-class Channel:
+
+class Channel(Record):
     """One measured quantity, one column of a table of readings."""
 
     name: str
@@ -55,8 +53,7 @@ class Channel:
         return (self.stuck_after, self.rail_low, self.rail_high) != (None, None, None)
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Record):
     """How irregular readings become one row each sampling period; see `grid.py`."""
 
     value: Literal["last", "mean"] = "last"
@@ -67,8 +64,7 @@ class Grid:
     """Which of several values of a channel with the same time counts; for `mean` all of them do."""
 
 
-@dataclass(frozen=True)
-class Sampling:
+class Sampling(Record):
     """When readings are expected."""
 
     period_s: float
@@ -91,8 +87,7 @@ class Sampling:
             )
 
 
-@dataclass(frozen=True)
-class Cleaning:
+class Cleaning(Record):
     """What becomes of missing values."""
 
     hold_limit: int = 2
@@ -111,8 +106,7 @@ class Cleaning:
             raise ValueError(f"expected hold_limit from 0 to 1000000, got {self.hold_limit}")
 
 
-@dataclass(frozen=True)
-class Sensors:
+class Sensors(Record):
     """Which faults of sensors are told apart from what happens to the machine; each channel has its own limits too."""
 
     silent: bool = True
@@ -125,8 +119,7 @@ class Sensors:
             raise ValueError(f"expected stuck_factor above 1 and at most 1e6, got {self.stuck_factor:g}")
 
 
-@dataclass(frozen=True)
-class Operating:
+class Operating(Record):
     """When the machine is in the state the model knows; see `operating.py`. Outside of it readings are `off`."""
 
     when: str
@@ -160,8 +153,7 @@ class Operating:
         return {key: channels_of(parse_rule(text)) for key, text in rules.items() if text is not None}
 
 
-@dataclass(frozen=True)
-class Derived:
+class Derived(Record):
     """Inputs of the model that are calculated from the readings so far; see `derive.py`."""
 
     kind: Literal[
@@ -203,8 +195,7 @@ class Derived:
         return 0 if self.channel is None else (self.length or 2) - 1
 
 
-@dataclass(frozen=True)
-class Scaling:
+class Scaling(Record):
     """The fitted scaling: `(value - center) / scale` for each input of the model."""
 
     kind: Literal["standard", "min_max", "robust"]
@@ -222,8 +213,7 @@ class Scaling:
             raise ValueError(f"expected scales above zero, got {list(self.scale)}")
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Record):
     """How many readings the model sees at once."""
 
     length: int

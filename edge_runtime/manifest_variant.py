@@ -1,12 +1,11 @@
 """What the manifest says of the model's variants: the same model in the formats that the engines run."""
 
-from __future__ import annotations
+from dataclasses import field
 
-from dataclasses import dataclass, field
+from edge_runtime.record import Record
 
 
-@dataclass(frozen=True)
-class ParityCheck:
+class ParityCheck(Record):
     """How far a variant, read back from a sealed file, is from the trained model on one set of windows."""
 
     windows: int
@@ -21,8 +20,7 @@ class ParityCheck:
     """By how much the average precision differs, on a set that holds normal and anomalous windows."""
 
 
-@dataclass(frozen=True)
-class Requires:
+class Requires(Record):
     """What a board must have for a variant, beside one of its engines."""
 
     operators: dict[str, int] = field(default_factory=dict)
@@ -31,8 +29,7 @@ class Requires:
     """The kinds of CPU it is for (`cpu.py`); empty: every one. On another it may be slow, or wrong."""
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(Record):
     """The same model in one format that some engine runs."""
 
     name: str
@@ -66,8 +63,7 @@ class Variant:
             raise ValueError(f"expected a threshold above zero, got {self.threshold:g}")
 
 
-@dataclass(frozen=True)
-class Golden:
+class Golden(Record):
     """The golden readings: a recorded stream with the verdicts it must produce."""
 
     file: str

@@ -1,18 +1,15 @@
 """The section of a manifest that says how a snapshot of raw samples becomes one reading."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Literal
 
 from edge_runtime.manifest_preparation import Channel
+from edge_runtime.record import Record
 
 _POWERS = {"mean_abs": 1, "rms": 1, "peak": 1, "crest_factor": 0, "kurtosis": 0, "skewness": 0}
 """Each feature's unit, as a power of the raw channel's; the others are in Hz."""
 
 
-@dataclass(frozen=True)
-class Waveform:
+class Waveform(Record):
     """Which features of a snapshot (N, C) of raw samples are the channels; see `features.py`."""
 
     sample_rate_hz: float

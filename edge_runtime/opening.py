@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from os import PathLike
+import errno
+from os import PathLike, fspath
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cpu import cpu_kind
@@ -10,6 +11,11 @@ from edge_runtime.detector import Detector
 from edge_runtime.engines import ENGINES, Options, installed_engines, open_engine
 from edge_runtime.errors import EngineError
 from edge_runtime.manifest import Variant
+
+CHOICE_SUFFIX = ".choice.json"
+"""Of the file beside a bundle in which `anomalite bench --choose` keeps what is the fastest on this board (`choice.py`)."""
+LARGEST_CHOICE = 16 * 2**10
+"""A choice file larger than this (bytes) is damaged."""
 
 
 def load(
@@ -23,13 +29,17 @@ def load(
 ) -> Detector:
     """Open a bundle for scoring.
 
-    `engine`: "auto" takes what is fastest on this CPU among the installed ones and the bundle's variants, a name insists on it;
-    `variant` insists on one of the bundle's variants; `machines`: how many machines share the model; `batch`: the most windows in
-    one engine call (None: the engine's best; 1 gives the same bits however readings arrive); `threads`: the most threads of an
-    engine call, of which one is the caller's. Raises `BundleError`, `EngineError`, `ExtraMissingError`.
+    `engine`: "auto" takes what `anomalite bench --choose` measured to be the fastest on this board and wrote to
+    `NAME.anomalite.choice.json` beside the bundle; without that file, or where it is for another board, another bundle or an
+    engine that is not installed, what the bundle says is the fastest on this kind of CPU among the installed ones. A name insists
+    on that engine, and `variant` on one of the bundle's variants: then the file is not read. `machines`: how many machines share the
+    model; `batch`: the most windows in one engine call (None: the engine's best; 1 gives the same bits however readings arrive);
+    `threads`: the most threads of an engine call, of which one is the caller's. Raises `BundleError`, `EngineError` (a damaged
+    choice file is one), `ExtraMissingError`.
     """
     bundle = Bundle.read(path)
-    name, chosen = choose_variant(bundle, engine, variant)
+    pair = _chosen_here(path, bundle) if engine == "auto" and variant is None else None
+    name, chosen = choose_variant(bundle, engine, variant) if pair is None else pair
     return open_variant(bundle, name, chosen, machines=machines, batch=batch, threads=threads)
 
 
@@ -51,7 +61,7 @@ def open_variant(
 
 
 def choose_variant(bundle: Bundle, engine: str = "auto", variant: str | None = None) -> tuple[str, Variant]:
-    """The engine's name and the variant `load` would open.
+    """The engine's name and the variant `load` would open where no choice was measured (`choice.py`).
 
     First those made for this kind of CPU, in the bundle's order, then the rest in the order of the engines. Raises `EngineError`
     if nothing installed fits, and says what stands against each.
@@ -71,6 +81,27 @@ def choose_variant(bundle: Bundle, engine: str = "auto", variant: str | None = N
     has = ", ".join(f"{each.name} (for {' or '.join(each.engines)})" for each in variants)
     against = "".join(f"; {each.name}: {obstacle(each, name, cpu)}" for name, each in pairs)
     raise EngineError(f"{bundle.source}: expected a variant for {' or '.join(engines)}, got {has or 'none'}{against}")
+
+
+def read_choice_text(path: str | PathLike[str]) -> bytes | None:
+    """The bytes of the choice file beside a bundle, cut off when there are too many; None if there is none. Raises `EngineError`."""
+    source = f"{fspath(path)}{CHOICE_SUFFIX}"
+    try:
+        with open(source, "rb") as file:
+            return file.read(LARGEST_CHOICE + 1)
+    except OSError as fault:
+        if fault.errno in (errno.ENOENT, errno.ENAMETOOLONG):  # beside a name of the greatest length there can be none
+            return None
+        raise EngineError(f"{source}: cannot be read: {fault.strerror}: delete it, or make it readable") from None
+
+
+def _chosen_here(path: str | PathLike[str], bundle: Bundle) -> tuple[str, Variant] | None:
+    text = read_choice_text(path)
+    if text is None:
+        return None
+    from edge_runtime.choice import chosen_pair  # few have such a file; every start would pay for it
+
+    return chosen_pair(text, f"{fspath(path)}{CHOICE_SUFFIX}", bundle)
 
 
 def obstacle(variant: Variant, engine: str, cpu: str) -> str | None:

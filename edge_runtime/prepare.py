@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import LARGEST_SCALED, Clean, Columns, Flags, Machines, choose, holds_anywhere
+from edge_runtime.clean import LARGEST_SCALED, Clean, Columns, Machines, choose, holds_anywhere
 from edge_runtime.manifest import PreparationSections
 from edge_runtime.readings import COLLECTING, GAP, OFF, SCORED, SENSOR_FAULT, WARMING_UP
 from edge_runtime.scale import Scale
@@ -56,42 +56,25 @@ class Preparation:
                 scaling = replace(scaling, clip=LARGEST_SCALED)
         self._judges = self._operating is not None or self._sensors is not None
         self._tells_silent = s.sensors is not None and s.sensors.silent
-        self._clean = Clean(s.channels, s.sampling, s.cleaning, of_channels, machines, s.sensors)
-        self._scale = scale or Scale(scaling, self._clean.limits if self._derive is None else None)
-        self._count = len(s.channels)
-        # Whether a usual reading may take the short way: nothing stands between cleaning and scaling.
-        self._is_plain = self._grid is None and self._derive is None and scale is None and not self._judges
-        self._windows = Windows(machines, s.window.length, len(s.input_names))
+        self.clean = Clean(s.channels, s.sampling, s.cleaning, of_channels, machines, s.sensors)
+        self.scale = scale or Scale(scaling, self.clean.limits if self._derive is None else None)
+        is_plain = self._grid is None and self._derive is None and scale is None and not self._judges
+        self.is_plain = is_plain and not self.clean.has_rates
+        """Whether a usual reading may take the short way (`usual.py`): nothing stands between its limits and its scaling."""
+        self.windows = Windows(machines, s.window.length, len(s.input_names))
 
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine."""
         if self._grid is not None:
             self._grid.reset(machine)
-        self._clean.reset(machine)
+        self.clean.reset(machine)
         if self._operating is not None:
             self._operating.reset(machine)
         if self._sensors is not None:
             self._sensors.reset(machine)
-        self._windows.restart(machine)
+        self.windows.restart(machine)
         if self._derive is not None:
             self._derive.restart(machine)
-
-    def step_usual(self, machine: int, values: Any, time: int) -> tuple[npt.NDArray[np.float32], Flags] | None:
-        """The short way of `step` for a reading of one machine that need not be looked at twice.
-
-        `values` may be anything. Returns the window (1, T, F) that ends with them and whether it is full; or None, and nothing has
-        changed, unless they are C floats within their limits, in time, and nothing is held or derived: then `step` is to be asked.
-        """
-        if type(values) is not tuple:
-            if type(values) is not list:
-                return None
-            values = tuple(values)
-        if not self._is_plain or len(values) != self._count:
-            return None
-        scaled = self._scale.step(values, True)
-        if scaled and self._clean.take(machine, values, time):
-            return self._windows.push(machine, scaled)
-        return None
 
     def step(
         self, machine: int, values: Sequence[float], time: int
@@ -118,11 +101,11 @@ class Preparation:
         self, machine: int, values: Sequence[float], time: int
     ) -> tuple[int, bool, npt.NDArray[np.float32] | None]:
         """The same for a reading that stands for itself, or a row of the grid."""
-        filled, status, restarts, is_complete = self._clean.step(machine, values, time)
+        filled, status, restarts, is_complete = self.clean.step(machine, values, time)
         if self._judges:
             status, restarts, is_complete = self._judge(machine, values, time, status, restarts, is_complete)
         if restarts:
-            self._windows.restart(machine)
+            self.windows.restart(machine)
             if self._derive is not None:
                 self._derive.restart(machine)
         if not is_complete:
@@ -131,7 +114,7 @@ class Preparation:
             filled, is_ready = self._derive.step(machine, filled, time)
             if not is_ready:
                 return WARMING_UP if status == SCORED else int(status), bool(restarts), None
-        window, is_full = self._windows.push(machine, self._scale.step(filled))
+        window, is_full = self.windows.push(machine, self.scale.step(filled))
         if status != SCORED:
             return int(status), bool(restarts), None
         return (SCORED, False, window) if is_full else (WARMING_UP, False, None)
@@ -150,7 +133,7 @@ class Preparation:
         completed = [self._grid.step(*reading) for reading in readings]
         statuses = np.array([GAP if rows is None else COLLECTING for rows in completed], np.int64)
         restarted = np.zeros(len(machines), np.bool_)
-        windows = np.empty((len(machines), *self._windows.shape), np.float32)
+        windows = np.empty((len(machines), *self.windows.shape), np.float32)
         for turn in range(max((len(rows) for rows in completed if rows), default=0)):
             due = np.array([i for i, rows in enumerate(completed) if rows and turn < len(rows)], np.int64)
             taken = [rows[turn] for rows in completed if rows and turn < len(rows)]
@@ -166,17 +149,17 @@ class Preparation:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
         """The same for readings that stand for themselves, or rows of the grid."""
         columns = list(values.T)
-        filled, status, restarts, is_complete = self._clean.step(machines, columns, times)
+        filled, status, restarts, is_complete = self.clean.step(machines, columns, times)
         if self._judges:
             status, restarts, is_complete = self._judge(machines, columns, times, status, restarts, is_complete)
         if np.ndim(status) == 0 and self._derive is None:  # nothing wrong with any of them
-            windows, is_full = self._windows.push(machines, self._scale.step(filled))
+            windows, is_full = self.windows.push(machines, self.scale.step(filled))
             statuses = np.where(is_full, SCORED, WARMING_UP)
             return statuses, np.zeros(len(machines), np.bool_), windows if np.all(is_full) else windows[is_full]
         statuses, restarted, complete = (
             np.array(np.broadcast_to(each, machines.shape)) for each in (status, restarts, is_complete)
         )
-        self._windows.restart(machines[restarted])
+        self.windows.restart(machines[restarted])
         columns = [column[complete] for column in filled]
         if self._derive is not None:
             self._derive.restart(machines[restarted])
@@ -184,7 +167,7 @@ class Preparation:
             columns = [column[is_ready] for column in columns]
             complete[complete] = is_ready
             statuses[~complete & (statuses == SCORED)] = WARMING_UP
-        windows, is_full = self._windows.push(machines[complete], self._scale.step(columns))
+        windows, is_full = self.windows.push(machines[complete], self.scale.step(columns))
         pushed = statuses[complete]
         statuses[complete] = np.where((pushed == SCORED) & ~np.asarray(is_full), WARMING_UP, pushed)
         return statuses, restarted, windows[statuses[complete] == SCORED]
@@ -202,7 +185,7 @@ class Preparation:
         is_on: Any = True
         is_faulty: Any = False
         if self._operating is not None:
-            is_known, is_on = self._operating.step(machine, self._clean.held, time, is_new)
+            is_known, is_on = self._operating.step(machine, self.clean.held, time, is_new)
         if self._sensors is not None:
             is_faulty = self._sensors.step(machine, values, is_new, is_on)
         is_dropped = is_new & ((is_on ^ True) | is_faulty)
@@ -214,7 +197,7 @@ class Preparation:
 
     def faults(self, machine: Machines) -> npt.NDArray[np.bool_]:
         """Which sensors (C, ...) are at fault, for machines whose last reading was answered `SENSOR_FAULT`."""
-        silent = self._clean.silent(machine) if self._tells_silent else np.bool_(False)
+        silent = self.clean.silent(machine) if self._tells_silent else np.bool_(False)
         return np.asarray(silent if self._sensors is None else self._sensors.faults(machine) | silent)
 
     def windows_of(
@@ -236,7 +219,7 @@ class Preparation:
                 ends.append(row)
                 begins.append(is_first)
                 is_first = False
-        empty = np.empty((0, *self._windows.shape), np.float32)
+        empty = np.empty((0, *self.windows.shape), np.float32)
         return np.stack(windows) if windows else empty, np.array(ends, np.int64), np.array(begins, np.bool_)
 
     def usable(
@@ -261,11 +244,11 @@ class Preparation:
 
     def _usable_row(self, values: list[float], time: int) -> tuple[bool, list[float]]:
         """Whether machine 0 is in the state the model knows, and its values with NaN in place of what cannot be used."""
-        filled, _, restarts, is_complete = self._clean.step(0, values, time)
+        filled, _, restarts, is_complete = self.clean.step(0, values, time)
         is_new, is_on = bool(is_complete or restarts), True
         good = [value if value == kept else np.nan for value, kept in zip(values, filled, strict=True)]
         if self._operating is not None:
-            is_on = bool(self._operating.step(0, self._clean.held, time, is_new)[1])
+            is_on = bool(self._operating.step(0, self.clean.held, time, is_new)[1])
         if self._sensors is not None and self._sensors.step(0, values, is_new, is_on):
             good = np.where(self._sensors.faults(0), np.nan, good).tolist()
         return is_on, good

@@ -176,6 +176,9 @@ class Verdict:
     def contributions(self) -> dict[str, float] | None:
         """The share of each channel in the score; they add up to it."""
         channels, values = self._codes[7:9]
+        if type(values) is tuple:
+            explain, kept = values
+            values = explain(kept, self._codes[3])
         return None if values is None else dict(zip(channels, values, strict=True))
 
     @property

@@ -64,25 +64,19 @@ class Scale:
     """Applies a fitted scaling."""
 
     def __init__(self, scaling: Scaling, limits: Sequence[tuple[float, float]] | None = None) -> None:
-        """`limits`: the least and the greatest usual value of each channel, for `step` with `only_usual`."""
+        """`limits`: the least and the greatest usual value of each channel, for `usual.py`."""
         limits = limits or [(-np.inf, np.inf)] * len(scaling.center)
-        self._parts = [
+        self.parts = [
             (low, high, center, 1 / scale)
             for (low, high), center, scale in zip(limits, scaling.center, scaling.scale, strict=True)
         ]
-        self._clip = scaling.clip
+        self.clip = scaling.clip
 
-    def step(self, values: Columns, only_usual: bool = False) -> list[Any]:
-        """Scale one reading of each machine: `values`, C items in the channels' units; returns C items.
-
-        With `only_usual`, for one machine, none are returned unless every value is a float within its limits.
-        """
-        scaled = []
-        for value, (low, high, center, per_unit) in zip(values, self._parts):  # noqa: B905 - `strict` costs a tenth
-            if only_usual and not (type(value) is float and low <= value <= high):
-                return []
-            scaled.append((value - center) * per_unit)
-        return scaled if self._clip is None else [_limit(value, self._clip) for value in scaled]
+    def step(self, values: Columns) -> list[Any]:
+        """Scale one reading of each machine: `values`, C items in the channels' units; returns C items."""
+        parts = zip(values, self.parts)  # noqa: B905 - `strict` costs a tenth
+        scaled = [(value - center) * per_unit for value, (_, _, center, per_unit) in parts]
+        return scaled if self.clip is None else [_limit(value, self.clip) for value in scaled]
 
     def apply(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Scale `values` (..., C) in the channels' units, to the same bits as `step`; returns (..., C)."""
@@ -90,7 +84,7 @@ class Scale:
 
     def invert(self, scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The values (..., C) that scale to `scaled` (..., C), as far as they were not clipped."""
-        _, _, center, per_unit = np.array(self._parts).T
+        _, _, center, per_unit = np.array(self.parts).T
         values: npt.NDArray[np.float64] = scaled / per_unit + center
         return values
 

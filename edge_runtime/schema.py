@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _TAGS = ("kind", "family")
 _TYPES: dict[type[Any], dict[str, Any]] = {}
-"""The types of each dataclass's fields; finding them takes longer than decoding, and every channel is of the same class."""
+"""Of the dataclasses met so far."""
 _NAMES = {
     dict: "a table",
     list: "a list",
@@ -85,9 +85,7 @@ def _dataclass(cls: type[Any], data: object, source: str, path: str) -> object:
     for key in given:
         if key not in fields:
             raise SchemaError(source, f"{path}.{key}", _unknown("key", key, list(fields)))
-    types_of = _TYPES.get(cls)
-    if types_of is None:
-        types_of = _TYPES[cls] = typing.get_type_hints(cls)
+    types_of = _types_of(cls)
     values = {}
     for name, field in fields.items():
         if name in given:
@@ -100,6 +98,23 @@ def _dataclass(cls: type[Any], data: object, source: str, path: str) -> object:
         raise SchemaError(source, path, str(fault)) from None
 
 
+def _types_of(cls: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's fields; those written as text are evaluated once."""
+    types_of = _TYPES.get(cls)
+    if types_of is None:
+        types_of = {field.name: field.type for field in dataclasses.fields(cls)}
+        if any(isinstance(each, str) for each in types_of.values()):
+            types_of = typing.get_type_hints(cls)
+        _TYPES[cls] = types_of
+    return types_of
+
+
+def _tag_of(cls: type[Any], tag: str) -> Any:
+    """What tells a dataclass from the others of a union."""
+    kind = cls.__dataclass_fields__[tag].type
+    return typing.get_args(_types_of(cls)[tag] if isinstance(kind, str) else kind)[0]
+
+
 def _union(options: tuple[Any, ...], data: object, source: str, path: str) -> object:
     if data is None and type(None) in options:
         return None
@@ -109,7 +124,7 @@ def _union(options: tuple[Any, ...], data: object, source: str, path: str) -> ob
     _require(isinstance(data, dict), "a table", data, source, path)
     given = typing.cast("dict[str, object]", data)
     tag = next(tag for tag in _TAGS if tag in {field.name for field in dataclasses.fields(options[0])})
-    by_tag = {typing.get_args(typing.get_type_hints(option)[tag])[0]: option for option in options}
+    by_tag = {_tag_of(option, tag): option for option in options}
     if tag not in given:
         for option in options:
             if {field.name: field for field in dataclasses.fields(option)}[tag].default is not dataclasses.MISSING:

@@ -18,12 +18,17 @@ from operator import add, mul
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.errors import TrainingError
+from edge_runtime.errors import EngineError, TrainingError
 from edge_runtime.manifest_decision import Score
 
 LEAST_SPREAD = 1e-2
 """A residual's standard deviation below this, in scaled units, counts as this: a model that repeats a channel exactly on
 normal readings would otherwise make every other reading of it anomalous."""
+
+
+KEPT = 512
+"""The most residuals (K times F) that are kept in place of their contributions, until somebody asks for these: 2 kB. Calculating them
+is a third of what a score costs; of a larger window it is little beside the model."""
 
 
 class Scorer:
@@ -34,17 +39,22 @@ class Scorer:
         estimated, channels = output_shape
         steps = estimated if score.last is None else score.last
         self._is_of_all = length == estimated == steps
-        self._squared = score.kind != "mae"
+        self.is_squared = score.kind != "mae"
         whitening = None if score.whitening is None else np.array(score.whitening)
         # A whitening that mixes no channels is a weight of each channel's total: nothing is to be done at every step.
-        self._weights = None
+        weights = np.ones(channels)
         if whitening is not None and np.count_nonzero(whitening) == np.count_nonzero(whitening.diagonal()):
-            self._weights, whitening = (whitening.diagonal() ** 2).tolist(), None
+            weights, whitening = whitening.diagonal() ** 2, None
         self._whitening = None if whitening is None else whitening.astype(np.float32)
-        # The product with these is the mean over steps and channels, and the cheapest sum over the steps there is.
-        self._shares = np.full(steps, 1 / (steps * channels), np.float32)
-        self._error = np.empty((1, steps, channels), np.float32)
-        self._error_of_one, self._sum_of_one = self._error[0], self._shares.dot
+        # The products with these are the mean over steps and channels, and the sum over the steps: the cheapest sums there are.
+        self.shares = (np.tile(weights, steps) / (steps * channels)).astype(np.float32)
+        self._ones, self._weights = np.ones(steps, np.float32), weights.tolist()
+        self.error = np.empty((1, steps, channels), np.float32)
+        """Of the last window that was scored alone: what each residual adds to its channel's total, before the weights."""
+        self.finish = (
+            None if not self._is_of_all or whitening is not None else np.multiply if self.is_squared else np.absolute
+        )
+        """What makes the errors of the residuals, the same for all of them; None where that takes more."""
 
     def step(
         self, reconstruction: npt.NDArray[np.float32], window: npt.NDArray[np.float32]
@@ -53,14 +63,20 @@ class Scorer:
 
         Returns the score and the contributions of the F inputs; they add up to the score.
         """
-        self._errors(reconstruction, window, self._error)
-        contributions = self._sum_of_one(self._error_of_one).tolist()
-        if self._weights is not None:
-            contributions = [*map(mul, contributions, self._weights)]
-        score = 0.0
-        for contribution in contributions:  # `sum` would not add one after the other in every version of Python
-            score += contribution
-        return score, contributions
+        self._errors(reconstruction, window, self.error)
+        score = float(self.shares.dot(self.error.reshape(-1)))
+        return score, self._contributions(self.error[0], score)
+
+    def explain(self, kept: bytes, score: float) -> list[float]:
+        """The contributions of the F inputs to a score, from the bytes of its `error`."""
+        return self._contributions(np.frombuffer(kept, np.float32).reshape(self.error.shape[1:]), score)
+
+    def _contributions(self, error: npt.NDArray[np.float32], score: float) -> list[float]:
+        totals = [*map(mul, self._ones.dot(error).tolist(), self._weights)]
+        total = reduce(add, totals)
+        # The score was added up in another order: the shares are made to add up to it.
+        factor = score / total if total else 0.0
+        return [each * factor for each in totals]
 
     def step_many(
         self, reconstructions: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]
@@ -72,10 +88,11 @@ class Scorer:
         """
         error = self._errors(reconstructions, windows, None)
         # One product for each window, so the bits do not depend on how many there are.
-        contributions = np.matmul(self._shares, error).astype(np.float64)
-        if self._weights is not None:
-            contributions *= self._weights
-        return reduce(add, contributions.T), contributions
+        scores = np.matmul(self.shares, error.reshape(len(error), -1, 1))[:, 0].astype(np.float64)
+        totals = np.matmul(self._ones, error) * self._weights
+        total = reduce(add, totals.T)
+        totals *= np.divide(scores, total, where=total != 0, out=np.zeros(len(total)))[:, None]
+        return scores, totals
 
     def _errors(
         self,
@@ -85,14 +102,19 @@ class Scorer:
     ) -> npt.NDArray[np.float32]:
         """What each residual adds to its channel's total, (B, steps, F), in `out` if that is an array."""
         if not self._is_of_all:
-            steps = len(self._shares)
+            steps = len(self._ones)
             reconstructions, windows = reconstructions[:, -steps:], windows[:, -steps:]
         error = np.subtract(reconstructions, windows, out)
-        if not self._squared:
+        if not self.is_squared:
             return np.absolute(error, error)
         if self._whitening is not None:
             error = np.matmul(error, self._whitening)  # one product for each window, as above
         return np.multiply(error, error, error if out is None else out)
+
+
+def not_finite(engine: str, score: float) -> EngineError:
+    """The error for a score that is no number, or too large for one."""
+    return EngineError(f"{engine}: expected a finite score, got {score}: the model is damaged")
 
 
 def fit_whitening(

@@ -22,8 +22,8 @@ class Windows:
 
     def __init__(self, machines: int, length: int, channels: int) -> None:
         self.shape = (length, channels)
-        self._length, self._room = length, 2 * length
-        self._rows = np.zeros((machines, self._room, channels), np.float32)
+        self.length, self.room = length, 2 * length
+        self._rows = np.zeros((machines, self.room, channels), np.float32)
         steps = np.lib.stride_tricks.sliding_window_view(self._rows, length, axis=1, writeable=False)
         self._views = steps.swapaxes(2, 3)  # (M, T + 1, T, C), no copy
         self._next = np.full(machines, length)  # the row the next reading goes to
@@ -31,11 +31,11 @@ class Windows:
             machines, length
         )  # the row of the first one since the restart; below zero if it has left the room
         # For one machine: the same memory as Python numbers and bytes, several times faster than numpy's smallest access.
-        self._next_of_one, self._first_of_one = self._next.data, self._first.data
-        self._bytes = self._rows.data.cast("B")
-        self._pack = Struct(f"{channels}f").pack_into
+        self.next_of_one, self.first_of_one = self._next.data, self._first.data
+        self.bytes = self._rows.data.cast("B")
+        self.pack = Struct(f"{channels}f").pack_into
         # Of the machines seen last, by machine and row: where the row is in bytes, and the window that ends with it.
-        self._kept: dict[int, tuple[int, npt.NDArray[np.float32]]] = {}
+        self.kept: dict[int, tuple[int, npt.NDArray[np.float32]]] = {}
 
     def restart(self, machine: Machines | slice) -> None:
         """Empty the machine's window."""
@@ -48,34 +48,43 @@ class Windows:
         machine the window is a view: use it before the machine's next reading.
         """
         if isinstance(machine, int):
-            row = self._next_of_one[machine]
-            if row == self._room:
-                self._move(machine)
-                row = self._next_of_one[machine]
-            offset, window = self._kept.get(machine * self._room + row) or self._keep(machine, row)
-            self._pack(self._bytes, offset, *scaled)
-            self._next_of_one[machine] = row = row + 1
-            return window, row - self._first_of_one[machine] >= self._length
+            row = self.next_of_one[machine]
+            if row == self.room:
+                row = self.move_one(machine)
+            offset, window = self.kept.get(machine * self.room + row) or self.keep(machine, row)
+            self.pack(self.bytes, offset, *scaled)
+            self.next_of_one[machine] = row = row + 1
+            return window, row - self.first_of_one[machine] >= self.length
         rows = self._next[machine]
-        if (rows == self._room).any():
-            self._move(machine[rows == self._room])
+        if (rows == self.room).any():
+            self._move(machine[rows == self.room])
             rows = self._next[machine]
         self._rows[machine, rows] = np.stack(scaled, axis=-1)
         self._next[machine] = ends = rows + 1
-        return self._views[machine, ends - self._length], ends - self._first[machine] >= self._length
+        return self._views[machine, ends - self.length], ends - self._first[machine] >= self.length
 
-    def _keep(self, machine: int, row: int) -> tuple[int, npt.NDArray[np.float32]]:
+    def keep(self, machine: int, row: int) -> tuple[int, npt.NDArray[np.float32]]:
         """Where a machine's row is in bytes, and the window (1, T, C) that ends with it."""
-        if len(self._kept) > KEPT * self._length:
-            self._kept.clear()
-        place = machine * self._room + row
-        window = self._views[machine : machine + 1, row + 1 - self._length]
-        self._kept[place] = kept = (place * self._rows.strides[1], window)
+        if len(self.kept) > KEPT * self.length:
+            self.kept.clear()
+        place = machine * self.room + row
+        window = self._views[machine : machine + 1, row + 1 - self.length]
+        self.kept[place] = kept = (place * self._rows.strides[1], window)
         return kept
 
-    def _move(self, machine: Machines) -> None:
+    def move_one(self, machine: int) -> int:
+        """The same as `_move` for one machine, in a tenth of the time; returns the row its next reading goes to."""
+        kept, bytes_of_row = self.length - 1, self._rows.strides[1]
+        end = (machine + 1) * self._rows.strides[0]
+        start, size = end - self._rows.strides[0], kept * bytes_of_row
+        self.bytes[start : start + size] = self.bytes[end - size : end]
+        self.first_of_one[machine] -= self.room - kept
+        self.next_of_one[machine] = kept
+        return kept
+
+    def _move(self, machine: npt.NDArray[np.int64]) -> None:
         """Move the newest T - 1 readings to the beginning of the machines' room."""
-        kept = self._length - 1
-        self._rows[machine, :kept] = self._rows[machine, self._room - kept :]
-        self._first[machine] -= self._room - kept
+        kept = self.length - 1
+        self._rows[machine, :kept] = self._rows[machine, self.room - kept :]
+        self._first[machine] -= self.room - kept
         self._next[machine] = kept

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.choice import choice_text
 from edge_runtime.cli import EXIT_DONE, write
 from edge_runtime.cpu import KINDS
 from edge_runtime.manifest import Channel, Cleaning, Grid, Manifest, Operating, Variant, Waveform
@@ -24,12 +25,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("bundle", metavar="BUNDLE", help="a file NAME.anomalite")
     parser.add_argument("--json", action="store_true", help="the manifest as one JSON object")
     options = parser.parse_args(arguments)
-    manifest = Bundle.read(options.bundle).manifest
+    bundle = Bundle.read(options.bundle)
+    manifest = bundle.manifest
     if options.json:
         write(json.dumps(encode(manifest)))
         return EXIT_DONE
     for line in describe(manifest):
         write(line)
+    write(f"\nmeasured choice  {choice_text(options.bundle, bundle)}")
     return EXIT_DONE
 
 

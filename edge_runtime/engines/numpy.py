@@ -5,11 +5,8 @@ A model is an npz file: one member `layers` (JSON text: what each layer is, deco
 compute is in `numpy_layers.py`.
 """
 
-from __future__ import annotations
-
 import io
 import json
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,13 +15,13 @@ from edge_runtime.engines import Options, check_shape
 from edge_runtime.engines.numpy_layers import Array, Step, conv, crop, dense, total
 from edge_runtime.engines.numpy_lstm import LSTM
 from edge_runtime.errors import EngineError
+from edge_runtime.record import Record
 from edge_runtime.schema import decode
 
 Activation = Literal["linear", "relu", "tanh"]
 
 
-@dataclass(frozen=True)
-class LSTMLayer:
+class LSTMLayer(Record):
     """An LSTM with tanh and sigmoid (Hochreiter & Schmidhuber 1997, forget gate of Gers et al. 2000)."""
 
     kind: Literal["lstm"]
@@ -33,8 +30,7 @@ class LSTMLayer:
     """Whether it gives every step's output, (B, T, H), or the last one's, (B, H)."""
 
 
-@dataclass(frozen=True)
-class DenseLayer:
+class DenseLayer(Record):
     """A matrix product over the last axis, a bias and an activation."""
 
     kind: Literal["dense"]
@@ -42,8 +38,7 @@ class DenseLayer:
     activation: Activation
 
 
-@dataclass(frozen=True)
-class ConvLayer:
+class ConvLayer(Record):
     """A convolution over the steps, padded with zeros at both ends: (B, S, F) -> (B, ceil(S / stride), filters)."""
 
     kind: Literal["conv"]
@@ -56,8 +51,7 @@ class ConvLayer:
             raise ValueError(f"expected a stride of at least 1, got {self.stride}")
 
 
-@dataclass(frozen=True)
-class CropLayer:
+class CropLayer(Record):
     """Leaves out the last steps: (B, S, F) -> (B, S - end, F)."""
 
     kind: Literal["crop"]
@@ -68,35 +62,31 @@ class CropLayer:
             raise ValueError(f"expected an end of at least 1, got {self.end}")
 
 
-@dataclass(frozen=True)
-class RepeatLayer:
+class RepeatLayer(Record):
     """(B, F) -> (B, steps, F)."""
 
     kind: Literal["repeat"]
     steps: int
 
 
-@dataclass(frozen=True)
-class ReshapeLayer:
+class ReshapeLayer(Record):
     """(B, ...) -> (B, *shape)."""
 
     kind: Literal["reshape"]
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class SumLayer:
+class SumLayer(Record):
     """Hands its input to each branch and adds up what they answer."""
 
     kind: Literal["sum"]
-    branches: tuple[tuple[Layer, ...], ...]
+    branches: "tuple[tuple[Layer, ...], ...]"
 
 
 Layer = LSTMLayer | DenseLayer | ConvLayer | CropLayer | RepeatLayer | ReshapeLayer | SumLayer
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(Record):
     """What the member `layers` says."""
 
     input: tuple[int, ...]

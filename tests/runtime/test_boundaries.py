@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.engines import installed_engines
+
 MAY_IMPORT = {
     "edge_runtime": {"edge_runtime"},
     "training": {"edge_runtime", "training"},
@@ -99,11 +101,11 @@ def test_the_device_needs_numpy_and_the_standard_library() -> None:
     }
 
 
-def modules_after(code: str) -> set[str]:
-    """What is imported in a fresh process after it has run the code, beyond what `import numpy` brings."""
+def modules_after(code: str, floor: str = "import numpy") -> set[str]:
+    """What is imported in a fresh process after it has run the code, beyond what the other code brings."""
     show = "import sys, json; print(json.dumps(sorted(sys.modules)))"
     sets = []
-    for each in ("import numpy", code):
+    for each in (floor, code):
         done = subprocess.run([sys.executable, "-c", f"{each}\n{show}"], capture_output=True, text=True, check=True)
         sets.append(set(json.loads(done.stdout.splitlines()[-1])))
     return sets[1] - sets[0] - {"json"}
@@ -138,6 +140,37 @@ def test_opening_a_bundle_imports_one_engine() -> None:
     new = modules_after(code)
     assert {name.split(".")[0] for name in new} & (HEAVY | ENGINE_PACKAGES | {"training", "export"}) == set()
     assert new & UNNEEDED == set()
+
+
+FLOORS = {
+    "litert": "import numpy; from ai_edge_litert import interpreter",
+    "onnx": "import numpy, onnxruntime",
+    "tflite": "import numpy, ctypes; from tflite_runtime import interpreter",
+    "numpy": "import io, numpy; file = io.BytesIO(); numpy.savez(file, a=1); file.seek(0); numpy.load(file)['a']",
+}
+"""What imports all that an engine brings; for `numpy` what reading any file of arrays does."""
+NEEDED = {
+    "__future__", "_json", "_sha2", "_sha256", "_weakrefset", "copy", "dataclasses", "edge_runtime", "importlib", "json", "keyword",
+    "reprlib", "threading", "zlib",
+}  # fmt: skip
+"""All of the standard library, by first name, that a first verdict may add to numpy and the engine; `zipfile` alone would be a quarter more."""
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("engine", installed_engines())
+def test_a_first_verdict_adds_little_to_the_engine(engine: str) -> None:
+    """From nothing to a score: a few small modules, and no part of numpy that numpy and the engine do without."""
+    import handmade
+
+    code = (
+        "from edge_runtime import Reading, load\n"
+        f"detector = load({str(handmade.TINY)!r}, engine={engine!r})\n"
+        "for minute in range(8): verdict = detector.update(Reading(60.0 * minute, (5.0, 5.0, 5.0)))\n"
+        "assert verdict.status == 'scored', verdict"
+    )
+    new = modules_after(code, FLOORS[engine])
+    assert {name for name in new if name.split(".")[0] not in NEEDED and not name.startswith("numpy")} == set()
+    assert {name for name in new if name.startswith("numpy")} <= {"numpy.typing", "numpy._typing._add_docstring"}
 
 
 def test_a_command_imports_what_it_needs() -> None:

@@ -92,6 +92,7 @@ def test_the_form_is_what_is_documented(path: Path) -> None:
         assert archive.namelist() == ["manifest.json", "model.npz", "golden.npz"]
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         assert archive.comment == data[-81:]
+    assert Bundle.read(path).digest == data[-64:].decode()
     assert json.loads(handmade.members_of(path)["manifest.json"])["format"] == FORMAT
 
 

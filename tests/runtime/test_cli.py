@@ -190,7 +190,9 @@ def test_missing_files(main: Main, tmp_path: Path, data: Path) -> None:
 
 def test_wrong_use(main: Main, data: Path) -> None:
     """An unknown command, engine or variant names the known ones; wrong arguments get a usage line. Always status 2."""
-    assert_refused(main("scroe"), "unknown command 'scroe', known: train, export, score, evaluate, inspect, verify")
+    assert_refused(
+        main("scroe"), "unknown command 'scroe', known: train, export, score, evaluate, bench, inspect, verify"
+    )
     assert_refused(
         main("score", handmade.TINY, data, "--engine", "tensorrt"),
         "unknown engine 'tensorrt', known: auto, onnx, litert, tflite, numpy",
