@@ -36,8 +36,8 @@ class Device(Protocol):
         """One of `BUNDLES`."""
         ...
 
-    def model(self, name: str, variant: str) -> Path:
-        """A file with what the bundle holds as that variant."""
+    def floor(self, name: str, variant: str, engine: str) -> tuple[Path, str]:
+        """A file with what the bundle holds as that variant, and the least a program does to open it (`bare.opening`)."""
         ...
 
     def run(self, board: int, arguments: Sequence[str], marks: int, where: str) -> tuple[int, ...]:
@@ -101,9 +101,10 @@ class Start:
     def count(self, device: Device) -> dict[str, float]:
         """Instructions, by name."""
         script, variant = str(Path(__file__).with_name("cost_start.py")), STARTS_WITH[self.engine]
-        bundle, model = str(device.bundle("lstm_autoencoder")), str(device.model("lstm_autoencoder", variant))
+        bundle = str(device.bundle("lstm_autoencoder"))
+        model, opening = device.floor("lstm_autoencoder", variant, self.engine)
         *_, ours = device.run(self.board, [script, "ours", self.engine, bundle, variant], 4, self.names[0])
-        *_, floor = device.run(self.board, [script, "floor", self.engine, model], 3, f"{self.names[0]}, the floor")
+        *_, floor = device.run(self.board, [script, "floor", str(model), opening], 2, f"{self.names[0]}, the floor")
         return dict(zip(self.names, (ours, ours - floor), strict=True))
 
 

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.bare import opening
 from benchmarks.cost_cases import BUNDLES, ENGINES
 from benchmarks.reference_bundle import reference_bundle
 from edge_runtime.bundle import Bundle
+from edge_runtime.engines.tflite_file import without_half
 from edge_runtime.errors import ExportError
 from export.arm import count_marks, find_root, installed
 
@@ -42,13 +44,14 @@ class Root:
         with self._one_at_a_time:
             return reference_bundle(self._cache, BUNDLES[name])
 
-    def model(self, name: str, variant: str) -> Path:
-        """A file beside the bundle."""
+    def floor(self, name: str, variant: str, engine: str) -> tuple[Path, str]:
+        """A file beside the bundle, and how to open it."""
         bundle = Bundle.read(self.bundle(name))
-        member = bundle.variant(variant).file
-        path = self.bundle(name).with_suffix(f".{member}")
-        path.write_bytes(bundle.members[member])
-        return path
+        found = bundle.variant(variant)
+        data = bundle.members[found.file]
+        path = self.bundle(name).with_suffix(f".{found.file}")
+        path.write_bytes(without_half(data) if engine == "litert" and not found.half else data)
+        return path, opening(engine, data)
 
     def run(self, board: int, arguments: Sequence[str], marks: int, where: str) -> tuple[int, ...]:
         """The counts at the marks of a run of its Python with this checkout's packages. Raises `ExportError`.

@@ -1,7 +1,7 @@
 """What a fresh process does until its first verdict, and the least it could do, with marks that the emulator's counter answers to.
 
     python cost_start.py ours ENGINE BUNDLE VARIANT    import, load, T readings: a mark before, between and after
-    python cost_start.py floor ENGINE MODEL            numpy, the engine, the model opened as ours opens it: a mark before, between and after
+    python cost_start.py floor MODEL OPENING           numpy, the engine, the model opened as ours opens it: a mark before and after
 
 Imports nothing before the first mark: what is imported belongs to what is counted.
 """
@@ -34,28 +34,13 @@ def ours(engine: str, path: str, variant: str) -> None:
         raise SystemExit(f"expected a score of {variant}, got {verdict.status} of {detector.variant_name}")
 
 
-def floor(engine: str, path: str) -> None:
+def floor(path: str, opening: str) -> None:
     """What nobody can do without."""
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be an import
-        model = file.read()
     mark(0)
-    import numpy  # noqa: F401, ICN001 - only to have it
-
-    if engine == "litert":
-        from ai_edge_litert.interpreter import Interpreter
-    elif engine == "onnx":
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-        import onnxruntime
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be an import
+        data = file.read()
+    exec(opening, {"data": data})  # noqa: S102 - the text of benchmarks/bare.py
     mark(1)
-    if engine == "litert":
-        Interpreter(model_content=model, num_threads=1).allocate_tensors()
-    elif engine == "onnx":
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    mark(2)
 
 
 def facts() -> None:
