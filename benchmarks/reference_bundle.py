@@ -96,7 +96,7 @@ def _make(path: Path, reference: Reference) -> None:
     source = Source(spec, model, shape, windows, lambda: tf_keras)
     recipes = choose_recipes(reference.variants or None, source.has_lstm, reference.length)
     models = {recipe.name: recipe.convert(source) for recipe in recipes}
-    variants = tuple(variant_of(recipe) for recipe in recipes)
+    variants = tuple(variant_of(recipe, source.has_lstm) for recipe in recipes)
     manifest = reference_manifest(reference, model.count_params(), variants, estimates(spec))
     seal(path, manifest, models, None)
 

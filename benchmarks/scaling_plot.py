@@ -27,6 +27,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
             if column == 0:
                 axes.set_ylabel(label)
         grid[-1][column].set_xlabel(name)
+    figure.suptitle("How time and memory grow, each engine with its exponent (~: no power law)", fontsize="medium")
     figure.savefig(path, dpi=110)
 
 
@@ -43,7 +44,10 @@ def _draw_lines(axes: Any, results: list[dict[str, Any]], index: int, kind: str)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25)
-    axes.legend(title="exponent (~: no power law)", fontsize="small", title_fontsize="small", frameon=False)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=len(results), fontsize="x-small", frameon=False,
+        handlelength=1.0, columnspacing=0.6, handletextpad=0.3,
+    )  # fmt: skip
 
 
 def _exponent(result: dict[str, Any], kind: str) -> str:
