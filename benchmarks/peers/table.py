@@ -104,8 +104,8 @@ def conclusions(results: Results) -> list[str]:
     off = [f"{each['name']} {each['off_by']:.0e}" for each in results if each.get("off_by") is not None]
     if off:
         lines.append(f"largest difference of a reconstruction from Keras's: {', '.join(off)}")
-    for ours, runtime in sorted({(each["ours_mb"], each["runtime_mb"]) for each in results if each.get("ours_mb")}):
-        lines.append(f"of what is installed with anomalite, {ours:.2f} MB is ours, {runtime:.2f} MB of it the runtime")
+    sizes = {f"{each['ours_mb']:.2f} MB is ours, {each['runtime_mb']:.2f}" for each in results if each.get("ours_mb")}
+    lines += [f"of what is installed with anomalite, {size} MB of it the runtime" for size in sorted(sizes)]
     return lines
 
 
