@@ -29,8 +29,12 @@ class Process(NamedTuple):
 
 
 def in_turn(ours: Callable[[], object], bare: Callable[[], object], calls: int, rounds: int) -> Turns:
-    """Short blocks of `calls` that take turns, `rounds` of each; medians."""
-    pairs = [(block(ours, calls), block(bare, calls)) for _ in range(rounds)]
+    """Short blocks of `calls` that take turns, `rounds` of each; medians. Either comes first every second time."""
+    pairs = []
+    for turn in range(rounds):
+        first, second = (ours, bare) if turn % 2 else (bare, ours)
+        a, b = block(first, calls), block(second, calls)
+        pairs.append((a, b) if turn % 2 else (b, a))
     return Turns(median(a for a, _ in pairs), median(b for _, b in pairs), median(a - b for a, b in pairs))
 
 

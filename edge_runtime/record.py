@@ -7,8 +7,11 @@ a millisecond of a Raspberry Pi 4's start. A `Record` inherits methods that were
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
-from typing import Any, ClassVar, NoReturn, dataclass_transform
+from dataclasses import MISSING, FrozenInstanceError, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
+
+if TYPE_CHECKING:
+    from dataclasses import Field
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -18,7 +21,8 @@ class Record:
     Annotate with the types themselves, without `from __future__ import annotations`: `schema.decode` has to evaluate text first.
     """
 
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    if TYPE_CHECKING:  # no field, not even to `typing.get_type_hints`
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init_subclass__(cls) -> None:
         dataclass(init=False, repr=False, eq=False, match_args=False)(cls)
