@@ -125,7 +125,7 @@ def test_a_detector_with_a_short_way(tmp_path: Path) -> None:
     """Where `update` does steps in one function, they are timed on the way that takes them one by one."""
     detector, stream = opened(handmade.sealed(tmp_path / "a.anomalite"))
     split = split_of(detector, stream, 0.05)
-    assert {"clean", "scale", "window"} <= set(split.shared_out)
+    assert {"clean", "scale"} <= set(split.shared_out)
     assert "engine" not in split.shared_out
     assert tuple(split.spread) == STAGES
 
