@@ -51,9 +51,10 @@ class Candidate:
             self._detector, self._windows(), self.variant.largest_batch, BATCHES_SHARE * seconds
         )
         self._detector.close()
-        stages = self._split.stages()
+        fields = latency.as_json(self._latencies.us)
+        stages = self._split.stages(fields["us_p50"])
         return {
-            **latency.as_json(self._latencies.us),
+            **fields,
             "engine": self.engine,
             "variant": self.variant.name,
             "passed_parity": self._passed(),

@@ -3,9 +3,9 @@
 The production code knows nothing of it: for this pass the methods of `HOOKS` are replaced in their classes, and a detector is built
 with those. What the timers themselves take is measured and subtracted.
 
-Where a detector does several steps in one function there is nothing to put a timer around. The time of that function is then shared out
-in the proportions of the same steps taken one by one (`LONG_WAY`), and the stages of which that is true are named. If that way is
-no more either, their time stays in `other`: less is said, but nothing wrong.
+Where a detector does all steps in one function, what that function calls is timed. For what is left there is nothing to put a timer
+around: it is shared out in the proportions of the same steps taken one by one (`LONG_WAY`), and the stages of which that is true are
+named. If that way is no more either, their time stays in `other`: less is said, but nothing wrong.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from edge_runtime.engines import Engine
 from edge_runtime.readings import Reading, Verdict
 
 HOOKS = (
-    ("clean", "edge_runtime.clean", "Clean", "take"),
     ("clean", "edge_runtime.clean", "Clean", "step"),
+    ("clean", "edge_runtime.clean", "Clean", "take"),
     ("clean", "edge_runtime.grid", "GridRows", "step"),
     ("clean", "edge_runtime.operating", "OperatingState", "step"),
     ("clean", "edge_runtime.sensors", "SensorFaults", "step"),
@@ -41,12 +41,20 @@ HOOKS = (
     ("threshold", "edge_runtime.alarm", "Alarm", "step"),
 )
 """Stage, module, class and method of every step. None calls another one. The engine is timed as an object."""
-
+SHORT_WAY = "_usual"
+"""The detector's function that answers a usual reading, where it has one: all steps in one."""
+CALLS = {
+    "window": ("kept", "pack"),
+    "score": ("subtract", "absolute", "multiply", "matmul", "dot", "to_bytes"),
+}
+"""What that function calls by names of its own, by stage."""
 LONG_WAY = "_update"
-"""The detector's method that answers a reading step by step, where `update` has a shorter way as well."""
+"""The detector's method that answers any reading, step by step, where it has a short way as well."""
 
 TIMED = STAGES[:-1]
-_ROUNDS, _CALLS = 15, 400
+DEAREST = 5.0
+"""Times its cost in a loop of its own: more than that no timer costs, and what else made the timed readings slower is not its."""
+_ROUNDS, _REPEATS = 15, 400
 """Of the measurement of the timers."""
 
 
@@ -111,10 +119,7 @@ class Split:
     """Times the stages of one detector's readings, in as many turns as wanted."""
 
     def __init__(self, opened: Detector, stream: Iterator[Reading], warm_up: int) -> None:
-        """A detector like `opened`, on the same engine, takes the readings, the first `warm_up` of them untimed.
-
-        Raises `AttributeError` if a method of `HOOKS` is no more.
-        """
+        """A detector like `opened`, on the same engine, takes the readings, the first `warm_up` of them untimed."""
         self._stream = stream
         self._timers = {stage: _Timer() for stage in TIMED}
         self._times, self._one_by_one = Times(), Times()
@@ -126,6 +131,7 @@ class Split:
                 variant_name=opened.variant_name,
                 batch=opened.batch,
             )
+            _time_calls(getattr(self._detector, SHORT_WAY, None), self._timers)
             for _ in range(warm_up):
                 self._detector.update(next(stream))
 
@@ -137,9 +143,9 @@ class Split:
             if long_way is not None and len(self._times.own(0.0)) < len(TIMED):
                 self._take(long_way, self._one_by_one, seconds / 2)
 
-    def stages(self) -> Stages:
-        """Where the time of all turns went."""
-        return share_out(self._times, self._one_by_one, *timer_cost())
+    def stages(self, whole_us: float) -> Stages:
+        """Where the time of all turns went; `whole_us` is the median of readings without timers, taken in turn with these."""
+        return share_out(self._times, self._one_by_one, *cost_in_use(self._times, whole_us, *timer_cost()))
 
     def _take(self, update: Callable[[Reading], Verdict], times: Times, seconds: float) -> None:
         clock = time.perf_counter_ns
@@ -158,6 +164,18 @@ class Split:
                 for timer, spent, calls in columns:
                     spent.append(timer.ns)
                     calls.append(timer.calls)
+
+
+def cost_in_use(times: Times, whole_us: float, inside: float, around: float) -> tuple[float, float]:
+    """What a timer costs between other work, from what it costs in a loop of its own, `inside` and `around` (`timer_cost`).
+
+    It costs more there, since other work has had the caches: what the median reading takes longer with its timers tells how much.
+    """
+    calls = float(np.median(np.sum([np.array(each) for each in times.calls.values()], axis=0)))
+    longer = float(np.median(times.whole)) - 1000 * whole_us
+    factor = longer / (calls * around) if calls * around else 1.0
+    factor = min(max(factor, 1.0), DEAREST)
+    return factor * inside, factor * around
 
 
 def share_out(times: Times, one_by_one: Times, inside: float, around: float) -> Stages:
@@ -188,17 +206,28 @@ def _spread(ns: npt.NDArray[np.float64]) -> Spread:
 
 @contextmanager
 def _timed_classes(timers: dict[str, _Timer]) -> Iterator[None]:
-    """Replace the methods of `HOOKS` while the block runs. Raises `AttributeError` for one that is no more."""
+    """Replace the methods of `HOOKS` while the block runs, those that are there."""
     replaced: list[tuple[type, str, Any]] = []
     try:
         for stage, module, name, method in HOOKS:
             owner = getattr(import_module(module), name)
-            replaced.append((owner, method, getattr(owner, method)))
-            setattr(owner, method, timers[stage].around(getattr(owner, method)))
+            function = vars(owner).get(method)
+            if function is not None:
+                replaced.append((owner, method, function))
+                setattr(owner, method, timers[stage].around(function))
         yield
     finally:
         for owner, method, function in replaced:
             setattr(owner, method, function)
+
+
+def _time_calls(function: Any, timers: dict[str, _Timer]) -> None:
+    """Put timers around what the short way calls: it belongs to one detector, so nothing is to be put back."""
+    stages = {name: stage for stage, names in CALLS.items() for name in names}
+    free = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    for name, cell in zip(free, getattr(function, "__closure__", None) or (), strict=True):
+        if name in stages:
+            cell.cell_contents = timers[stages[name]].around(cell.cell_contents)
 
 
 class _TimedEngine:
@@ -229,11 +258,11 @@ def _nothing(*_: object) -> None:
 
 def _ns_a_call(function: Callable[..., Any]) -> float:
     clock = time.perf_counter_ns
-    calls = range(_CALLS)
+    calls = range(_REPEATS)
     begin = clock()
     for _ in calls:
         function(1, 2)
     middle = clock()
     for _ in calls:
         pass
-    return (2 * middle - begin - clock()) / _CALLS
+    return (2 * middle - begin - clock()) / _REPEATS
