@@ -48,11 +48,11 @@ def test_the_same_program_twice_is_no_difference(noise: dict[str, float]) -> Non
     assert np.mean([each.differs for each in found]) <= 0.05
 
 
-@pytest.mark.parametrize(("us", "noise"), [(55.0, {}), (45.0, {}), (55.0, {"follow": 0.6})])
-def test_a_tenth_more_or_less_is_found(us: float, noise: dict[str, float]) -> None:
-    """In at least 95 of 100 pairs of runs whose blocks vary by 2 %."""
+@pytest.mark.parametrize(("us", "noise", "share"), [(55.0, {}, 0.95), (45.0, {}, 0.95), (55.0, {"follow": 0.6}, 0.85)])
+def test_a_tenth_more_or_less_is_found(us: float, noise: dict[str, float], share: float) -> None:
+    """In at least 95 of 100 pairs of runs whose blocks vary by 2 %, in 85 where they follow each other."""
     found = ratios(np.random.default_rng(6), us, **noise)
-    assert np.mean([each.differs and (each.ratio > 1) == (us > 50) for each in found]) >= 0.95
+    assert np.mean([each.differs and (each.ratio > 1) == (us > 50) for each in found]) >= share
 
 
 def test_the_comparison_is_the_same_every_time() -> None:
