@@ -13,7 +13,7 @@ import pytest
 from benchmarks.scaling import AXES, Sweep
 from benchmarks.scaling_fit import growth, line
 from benchmarks.scaling_plot import draw
-from benchmarks.scaling_stream import BLOCKS, NO_ENGINE, TENTH, blocks_of, opened, reading_taker, watch
+from benchmarks.scaling_stream import BLOCKS, TENTH, watch
 
 SIZES = (8, 16, 32, 64, 128)
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +26,15 @@ kept = []
 take = blocks_of(lambda step: kept.append(step.to_bytes(100)))
 result = watch(take, 40 * BLOCKS, lambda: nullcontext(lambda _: 1))
 print(json.dumps({**result, "kept": len(kept)}))
+"""
+DETECTOR = """
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from benchmarks.scaling_stream import BLOCKS, NO_ENGINE, blocks_of, opened, reading_taker, watch
+
+one, other = (blocks_of(reading_taker(opened(Path(), NO_ENGINE))) for _ in range(2))
+print(json.dumps(watch(one, 20 * BLOCKS, lambda: nullcontext(other))))
 """
 
 
@@ -72,21 +81,24 @@ def test_a_line_with_its_standard_error() -> None:
     assert line(x, y) == pytest.approx((slope, np.sqrt(covariance[0, 0])))
 
 
-def test_a_leak_in_a_stream_is_found() -> None:
-    """100 bytes kept of each reading are seen as the 133 that Python takes for them, and 8 of the list's.
+def watched(script: str) -> dict[str, float]:
+    """What a script prints, in a process of its own: this one may have room left from earlier tests, or still be filling up."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=ROOT)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
-    In a process of its own: this one may have room left from earlier tests.
-    """
-    result = json.loads(subprocess.run([sys.executable, "-c", LEAK], capture_output=True, check=True, cwd=ROOT).stdout)
+
+def test_a_leak_in_a_stream_is_found() -> None:
+    """100 bytes kept of each reading are seen as the 133 that Python takes for them, and 8 of the list's."""
+    result = watched(LEAK)
     assert 100 < result["bytes_a_reading"] < 200
     assert result["kept"] == result["readings"]
 
 
 def test_a_detector_keeps_nothing_of_a_stream() -> None:
     """With readings that are missing, late and out of the ordinary among them."""
-    one, other = (blocks_of(reading_taker(opened(Path(), NO_ENGINE))) for _ in range(2))
-    result = watch(one, 4 * BLOCKS, lambda: nullcontext(other))
-    assert result["bytes_a_reading"] < 10  # 20,000 readings: a few pages are more than the target's 1
+    result = watched(DETECTOR)
+    assert result["bytes_a_reading"] < 10  # of so few readings a few pages are more than the target's 1
     assert result["us_first"] > 0
 
 
