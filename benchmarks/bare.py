@@ -15,6 +15,7 @@ from edge_runtime.opening import choose_variant
 
 Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
+BATCHES = (1, 16, 64, 128, 256)
 _INTERPRETER = "model = lite.Interpreter(model_content=data, num_threads=1RESOLVER)\nmodel.allocate_tensors()"
 _NO_DELEGATE = ", experimental_op_resolver_type=lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 _OPENING = {
@@ -78,10 +79,9 @@ def open_bare_batch(engine: str, data: bytes, shape: tuple[int, int]) -> tuple[R
     """What estimates B windows, and the batches worth trying: a TFLite file of one window takes one at a time."""
     if engine == "onnx":
         model = _opened(engine, data)
-        name = model.get_inputs()[0].name
-        return lambda windows: model.run(None, {name: windows})[0], (16, 64, 128, 256)
-    run = open_bare(engine, data, shape)
-    return run, (16, 64, 128, 256) if engine == "numpy" else (1,)
+        one, name = _bound(model, shape), model.get_inputs()[0].name
+        return lambda windows: one(windows) if len(windows) == 1 else model.run(None, {name: windows})[0], BATCHES
+    return open_bare(engine, data, shape), BATCHES if engine == "numpy" else BATCHES[:1]
 
 
 def _opened(engine: str, data: bytes) -> Any:
