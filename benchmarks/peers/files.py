@@ -12,6 +12,9 @@ from pathlib import Path
 from benchmarks.peers.environments import ROOT, STAMP, Environment, PeerError, bare_environment, last_line, made_from
 from benchmarks.peers.roster import GROUPS, MAKING, SCRIPTS, Peer, Step
 
+LONGEST_S = 900
+"""A step that takes longer is ended."""
+
 
 def hand_over(folder: Path, bundle: Path) -> None:
     """The reference's files in `folder`; made anew, and with them all that is made of them, when the bundle is another one."""
@@ -49,14 +52,18 @@ def _once(step: Step, folder: Path, environment: Environment) -> str:
     kept = folder / f"{step.script}.said-{_made_by(step)[:8]}.txt"
     if kept.exists():
         return kept.read_text()
-    done = subprocess.run(
-        [environment.python, str(MAKING / f"{step.script}.py")],
-        cwd=folder,
-        env=bare_environment() | {"PYTHONPATH": str(SCRIPTS)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [environment.python, str(MAKING / f"{step.script}.py")],
+            cwd=folder,
+            env=bare_environment() | {"PYTHONPATH": str(SCRIPTS)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise PeerError(f"cannot be made: not done after {LONGEST_S} s") from None
     if done.returncode != 0:
         raise PeerError(f"cannot be made: {last_line(done.stderr)}")
     said = last_line(done.stdout) if done.stdout.strip() else ""

@@ -16,6 +16,7 @@ from demo_run import REPOSITORY
 
 from benchmarks.peers import command, table
 from benchmarks.peers.environments import Environment, PeerError, bare_environment, set_up
+from benchmarks.peers.files import make
 from benchmarks.peers.roster import (
     BEGIN,
     END,
@@ -27,6 +28,7 @@ from benchmarks.peers.roster import (
     SCRIPTS,
     Group,
     Peer,
+    Step,
     lines_a_user_writes,
 )
 from benchmarks.peers.rounds import measure, run_once, summary
@@ -256,6 +258,21 @@ def test_a_process_that_fails_is_told_and_not_run_again(files: Path, monkeypatch
     assert found["good"]["status"] == "ok"
     assert found["good"]["us_p50_of_each"] == [1.0, 1.0]
     assert len([line for line in told if "no such kernel" in line]) == 1
+
+
+def test_what_cannot_be_made_is_told_and_tried_again(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made is kept with what its maker said; a maker that failed has made nothing."""
+    monkeypatch.setattr("benchmarks.peers.files.MAKING", files)
+    monkeypatch.setattr(Environment, "python", Path(sys.executable))
+    peer = Peer("odd", "odd", "numpy", "", (Step("maker", "river"),))
+    environments = {"river": Environment(files)}
+    (files / "maker.py").write_text("import sys\nsys.exit('no such operator')\n")
+    for _ in range(2):
+        with pytest.raises(PeerError, match=r"^cannot be made: no such operator$"):
+            make(peer, files, environments)
+    (files / "maker.py").write_text("open('made', 'a').write('x')\nprint('the second way works')\n")
+    assert [make(peer, files, environments) for _ in range(2)] == ["the second way works"] * 2
+    assert (files / "made").read_text() == "x"
 
 
 def test_processes_are_started_with_one_thread_and_without_our_paths(monkeypatch: pytest.MonkeyPatch) -> None:
