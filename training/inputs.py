@@ -97,9 +97,9 @@ class _Listener(Scale):
         super().__init__(scaling)
         self.rows: list[list[float]] = []
 
-    def step(self, values: Columns, only_usual: bool = False) -> list[Any]:
+    def step(self, values: Columns) -> list[Any]:
         self.rows.append(list(values))
-        return super().step(values, only_usual)
+        return super().step(values)
 
 
 def least_residuals(sections: PreparationSections) -> npt.NDArray[np.float64]:
