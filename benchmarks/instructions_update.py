@@ -4,6 +4,9 @@
 
 Two runs of different N, their difference divided by that of the Ns, are the instructions of one reading with its verdict, and those
 of the case `empty` (the loop and the engine's call) are to be subtracted. Needs only numpy, so it runs wherever the runtime does.
+
+Both runs have to be of the same files in the same folder: where things lie in memory makes a difference of up to 4 %, which is the same
+every time as long as nothing is moved (docs/decisions/0013-update.md).
 """
 
 from __future__ import annotations
