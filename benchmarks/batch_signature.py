@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.context import commit, machine
 from benchmarks.reference_bundle import CHANNELS, LENGTH, SEED, UNITS, Reference, reference_bundle
-from benchmarks.scaling import fresh
+from benchmarks.scaling.command import fresh
 from edge_runtime.bundle import Bundle, seal
 from export import arm
 
@@ -129,7 +129,7 @@ def _converted(program: Any) -> bytes:
 def _measure(name: str, variant: str, bundle: Path, seconds: float | None, root: Path | None) -> dict[str, Any]:
     one, many = (
         sorted(
-            (fresh("scaling_cases", "engine", str(bundle), "litert", str(size), variant) for _ in range(ROUNDS)),
+            (fresh("scaling.cases", "engine", str(bundle), "litert", str(size), variant) for _ in range(ROUNDS)),
             key=lambda run: float(run["us"]),
         )[ROUNDS // 2]
         for size in (1, BATCH)

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.context import commit, machine
 from benchmarks.reference_bundle import CHANNELS, UNITS, Reference, reference_bundle
-from benchmarks.scaling import fresh
+from benchmarks.scaling.command import fresh
 from edge_runtime.bundle import Bundle
 from export import arm
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measure(bundle: Path, variant: str, length: int, root: Path | None) -> dict[str, Any]:
     entry = next(each for each in Bundle.read(bundle).manifest.variants if each.name == variant)
-    runs = [fresh("scaling_cases", "engine", str(bundle), "litert", "1", variant) for _ in range(ROUNDS)]
+    runs = [fresh("scaling.cases", "engine", str(bundle), "litert", "1", variant) for _ in range(ROUNDS)]
     counts = {}
     if root is not None:
         counts = {f"k_pi{board}": arm.instructions(root, bundle, "litert", variant, board) / 1000 for board in (4, 5)}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cost
-from benchmarks.cost_baseline import FILE, Baseline, Row
-from benchmarks.cost_cases import BOARDS, Start, Work, jobs
-from benchmarks.cost_device import MARKS_A_ROUND, PREPARE, ROUNDS, STRETCHES
+from benchmarks.cost import command as cost
+from benchmarks.cost.baseline import FILE, Baseline, Row
+from benchmarks.cost.cases import BOARDS, Start, Work, jobs
+from benchmarks.cost.device import MARKS_A_ROUND, PREPARE, ROUNDS, STRETCHES
 from benchmarks.instructions_update import SCORES
 
 VERSIONS = {"numpy": "2", "python": "3.11"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cost_root import CHECKOUT, TRIES, Root
+from benchmarks.cost.root import CHECKOUT, TRIES, Root
 from edge_runtime.errors import ExportError
 
 PACKAGES = {"numpy": "2.4.6", "ai_edge_litert": "2.3.0", "onnxruntime": "1.31.1"}

@@ -10,17 +10,17 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from benchmarks.scaling import AXES, Sweep
-from benchmarks.scaling_fit import growth, line
-from benchmarks.scaling_plot import draw
-from benchmarks.scaling_stream import BLOCKS, TENTH, watch
+from benchmarks.scaling.command import AXES, Sweep
+from benchmarks.scaling.fit import growth, line
+from benchmarks.scaling.plot import draw
+from benchmarks.scaling.stream import BLOCKS, TENTH, watch
 
 SIZES = (8, 16, 32, 64, 128)
 ROOT = Path(__file__).resolve().parents[2]
 LEAK = """
 import json
 from contextlib import nullcontext
-from benchmarks.scaling_stream import BLOCKS, blocks_of, watch
+from benchmarks.scaling.stream import BLOCKS, blocks_of, watch
 
 kept = []
 take = blocks_of(lambda step: kept.append(step.to_bytes(100)))
@@ -31,7 +31,7 @@ DETECTOR = """
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from benchmarks.scaling_stream import BLOCKS, NO_ENGINE, blocks_of, opened, reading_taker, watch
+from benchmarks.scaling.stream import BLOCKS, NO_ENGINE, blocks_of, opened, reading_taker, watch
 
 one, other = (blocks_of(reading_taker(opened(Path(), NO_ENGINE))) for _ in range(2))
 print(json.dumps(watch(one, 20 * BLOCKS, lambda: nullcontext(other))))

@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.context import commit, machine
 from benchmarks.reference_bundle import Reference, reference_bundle
-from benchmarks.scaling_fit import growth, line
-from benchmarks.scaling_stream import NO_ENGINE, READINGS
+from benchmarks.scaling.fit import growth, line
+from benchmarks.scaling.stream import NO_ENGINE, READINGS
 from edge_runtime.engines import ENGINES, installed_engines
 
 STREAM_FAMILY = "linear_autoencoder"
@@ -35,7 +35,7 @@ class Axis:
     """What grows, everything else as in the reference bundle: T=32, C=4, LSTM(32) autoencoder."""
 
     case: str
-    """In `benchmarks.scaling_cases`."""
+    """In `benchmarks.scaling.cases`."""
     sizes: tuple[int, ...]
     bundle_field: str | None = None
     """Of `Reference`, which the size is."""
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         report["results"] += [sweep.result() for sweep in sweeps]
         print(_table(name, report["results"][-len(sweeps) :]), flush=True)
     if options.plot and report["results"]:
-        from benchmarks.scaling_plot import draw
+        from benchmarks.scaling.plot import draw
 
         draw(report["results"], options.plot)
         print(f"drawn: {options.plot}")
@@ -146,13 +146,13 @@ def _sweep(name: str, engines: Sequence[str], cache: Path, rounds: int) -> list[
     for _ in range(rounds):
         for size, bundle in bundles.items():
             for sweep in sweeps:
-                sweep.runs[size].append(fresh("scaling_cases", axis.case, str(bundle), sweep.engine, str(size)))
+                sweep.runs[size].append(fresh("scaling.cases", axis.case, str(bundle), sweep.engine, str(size)))
     return sweeps
 
 
 def _stream(cache: Path, options: argparse.Namespace) -> dict[str, Any]:
     bundle = reference_bundle(cache, Reference(family=options.stream_family, variants=())).resolve()
-    return fresh("scaling_stream", str(bundle), options.stream_engine, str(options.readings))
+    return fresh("scaling.stream", str(bundle), options.stream_engine, str(options.readings))
 
 
 def fresh(module: str, *arguments: str) -> dict[str, Any]:

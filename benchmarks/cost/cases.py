@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.cost_device import MARKS_A_ROUND, ROUNDS, STRETCHES
+from benchmarks.cost.device import MARKS_A_ROUND, ROUNDS, STRETCHES
 from benchmarks.instructions_update import SCORES
 from benchmarks.reference_bundle import FAMILIES, LENGTH, Reference
 from export.variants import ALL, choose_recipes
@@ -47,7 +47,7 @@ class Device(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """Cases that one process counts, each in stretches (`cost_device.py`)."""
+    """Cases that one process counts, each in stretches (`device.py`)."""
 
     board: int
     cases: Mapping[str, tuple[str, ...]]
@@ -68,7 +68,7 @@ class Work:
         if any(kind == "update" for kind, *_ in cases.values()):
             cases["empty"] = ("update", "empty")
         work = [[str(device.bundle(part)) if part in BUNDLES else part for part in case] for case in cases.values()]
-        arguments = ["-m", "benchmarks.cost_device", json.dumps(work)]
+        arguments = ["-m", "benchmarks.cost.device", json.dumps(work)]
         marks = list(
             device.run(self.board, arguments, len(cases) * ROUNDS * MARKS_A_ROUND, f"{self.names[0]} and others")
         )
@@ -84,7 +84,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Start:
-    """Fresh processes: a user's, until the first verdict, and one that only does what nobody can do without (`cost_start.py`)."""
+    """Fresh processes: a user's, until the first verdict, and one that only does what nobody can do without (`start.py`)."""
 
     board: int
     engine: str
@@ -100,7 +100,7 @@ class Start:
 
     def count(self, device: Device) -> dict[str, float]:
         """Instructions, by name."""
-        script, variant = str(Path(__file__).with_name("cost_start.py")), STARTS_WITH[self.engine]
+        script, variant = str(Path(__file__).with_name("start.py")), STARTS_WITH[self.engine]
         bundle = str(device.bundle("lstm_autoencoder"))
         model, opening = device.floor("lstm_autoencoder", variant, self.engine)
         *_, ours = device.run(self.board, [script, "ours", self.engine, bundle, variant], 4, self.names[0])

@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from benchmarks.context import commit, machine
-from benchmarks.cost_baseline import FILE, Baseline, Counts, Row
-from benchmarks.cost_cases import BOARDS, Start, Work, jobs
-from benchmarks.cost_root import Root
+from benchmarks.cost.baseline import FILE, Baseline, Counts, Row
+from benchmarks.cost.cases import BOARDS, Start, Work, jobs
+from benchmarks.cost.root import Root
 from edge_runtime.errors import ExportError
 
 ADVICE = "If that is meant: run `python -m benchmarks cost --update` and commit benchmarks/baseline.json with the change that explains it."

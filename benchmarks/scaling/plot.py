@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from benchmarks.scaling_fit import STRAIGHT
+from benchmarks.scaling.fit import STRAIGHT
 
 ROWS = ((1, "time", "CPU time, µs"), (2, "memory", "peak memory, MB"))
 COLOURS = {"numpy": "#444444", "litert": "#0072b2", "onnx": "#d55e00", "tflite": "#009e73"}

@@ -13,14 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.bare import opening
-from benchmarks.cost_cases import BUNDLES, ENGINES
+from benchmarks.cost.cases import BUNDLES, ENGINES
 from benchmarks.reference_bundle import reference_bundle
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines.tflite_file import without_half
 from edge_runtime.errors import ExportError
 from export.arm import count_marks, find_root, installed
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 TRIES = 3
 
 

@@ -1,6 +1,6 @@
 """A stream of millions of readings through one detector: does it grow, does it slow down?
 
-    python -m benchmarks.scaling_stream BUNDLE ENGINE READINGS
+    python -m benchmarks.scaling.stream BUNDLE ENGINE READINGS
 
 Memory is the process's resident set after every block of readings; its slope over the readings, after the first tenth, is least squares.
 
@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from benchmarks.instructions_update import NoEngine
 from benchmarks.reference_bundle import reference_manifest
-from benchmarks.scaling_fit import line
+from benchmarks.scaling.fit import line
 from edge_runtime import Reading, load
 from edge_runtime.detector import Detector
 
@@ -92,7 +92,7 @@ def stream(bundle: Path, engine: str, readings: int) -> dict[str, Any]:
 
     @contextmanager
     def twin() -> Iterator[Block]:
-        command = [sys.executable, "-m", "benchmarks.scaling_stream", str(bundle), engine]
+        command = [sys.executable, "-m", "benchmarks.scaling.stream", str(bundle), engine]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None

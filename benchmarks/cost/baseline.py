@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = Path(__file__).with_name("baseline.json")
+FILE = Path(__file__).resolve().parent.parent / "baseline.json"
 LIMIT = 0.03
 """How far a count may move, either way, before somebody has to say so."""
 SETTLED = 0.01

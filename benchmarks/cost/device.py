@@ -1,6 +1,6 @@
 """What the cost gate runs on an emulated board: stretches of work between marks, which the emulator's counter answers to.
 
-    python -m benchmarks.cost_device '[["update", "mae"], ["window", BUNDLE, VARIANT, ENGINE], ["load", BUNDLE, ENGINE], ["read", BUNDLE]]'
+    python -m benchmarks.cost.device '[["update", "mae"], ["window", BUNDLE, VARIANT, ENGINE], ["load", BUNDLE, ENGINE], ["read", BUNDLE]]'
 
 Each of the cases is prepared `ROUNDS` times, at other places in memory, which move what numpy executes by up to 1 %; each time two
 marks enclose `few` and two more `many` calls. Prints, as one line of JSON, what `Plan.facts` reads. Needs only numpy and the engine, as the runtime does.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.cost_start import facts, mark
+from benchmarks.cost.start import facts, mark
 from benchmarks.instructions_update import main as take_readings
 from edge_runtime.bundle import Bundle
 from edge_runtime.opening import load

@@ -1,7 +1,7 @@
 """What a fresh process does until its first verdict, and the least it could do, with marks that the emulator's counter answers to.
 
-    python cost_start.py ours ENGINE BUNDLE VARIANT    import, load, T readings: a mark before, between and after
-    python cost_start.py floor MODEL OPENING           numpy, the engine, the model opened as ours opens it: a mark before and after
+    python start.py ours ENGINE BUNDLE VARIANT    import, load, T readings: a mark before, between and after
+    python start.py floor MODEL OPENING           numpy, the engine, the model opened as ours opens it: a mark before and after
 
 Imports nothing before the first mark: what is imported belongs to what is counted.
 """

@@ -1,4 +1,4 @@
-"""One size, measured in a process of its own: `python -m benchmarks.scaling_cases CASE BUNDLE ENGINE SIZE [VARIANT]` prints a line of JSON.
+"""One size, measured in a process of its own: `python -m benchmarks.scaling.cases CASE BUNDLE ENGINE SIZE [VARIANT]` prints a line of JSON.
 
 `us` is CPU time (the median of short blocks, one thread): a reading's for `window`, a window's for `batch` and `engine`, a machine's for `machines`.
 `mb` is what the peak of the process's memory is above what it held with numpy and the engine's package imported.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.scaling_stream import resident_bytes
+from benchmarks.scaling.stream import resident_bytes
 from edge_runtime import Detector, Reading, load
 
 PACKAGES = {"onnx": "onnxruntime", "litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
