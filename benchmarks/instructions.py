@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import markdown
 from benchmarks.context import commit, machine
 from benchmarks.reference_bundle import reference_bundle
 from edge_runtime.bundle import Bundle
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--cache", metavar="DIR", default="runs/benchmarks", help="where the benchmarks' bundle is kept"
     )
+    markdown.add_option(parser, "instructions")
     options = parser.parse_args(arguments)
     root = options.root.resolve() if options.root else find_root()
     if root is None:
@@ -50,5 +52,26 @@ def main(arguments: Sequence[str]) -> int:
                 )
                 print(f"{count / 1000:9,.1f}", end="", flush=True)
             print(flush=True)
-    print(json.dumps({"benchmark": "instructions", "machine": machine(), "commit": commit(), "results": results}))
+    context = {"machine": machine(), "commit": commit()}
+    if options.markdown is not None:
+        content = (
+            f"{table(results, Bundle.read(path))}\n\n`python -m benchmarks instructions` at commit {context['commit']}."
+        )
+        markdown.insert(options.markdown, "instructions", content)
+    print(json.dumps({"benchmark": "instructions", **context, "results": results}))
     return 0
+
+
+def table(results: Sequence[dict[str, Any]], bundle: Bundle) -> str:
+    """A row for each variant and engine, a column for each board, in thousands; the fewest of a board are bold."""
+    boards = sorted({result["board"] for result in results})
+    fewest = {board: min(each["instructions"] for each in results if each["board"] == board) for board in boards}
+    counts = {(each["variant"], each["engine"], each["board"]): each["instructions"] for each in results}
+    rows = []
+    for variant, engine in dict.fromkeys((each["variant"], each["engine"]) for each in results):
+        row = [f"`{variant}`", engine]
+        for board in boards:
+            count = counts[variant, engine, board]
+            row.append(f"**{count / 1000:,.0f}**" if count == fewest[board] else f"{count / 1000:,.0f}")
+        rows.append([*row, f"{bundle.variant(variant).size / 1000:,.0f}"])
+    return markdown.table(("variant", "engine", *(f"Pi {board}" for board in boards), "file, kB"), rows)

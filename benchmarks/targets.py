@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import markdown
 from benchmarks.context import commit, machine
 from benchmarks.runtime import TARGETS, judged
 
@@ -53,15 +54,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="fewer measurements of `runtime`: to try it, not to quote it"
     )
+    markdown.add_option(parser, "targets")
     options = parser.parse_args(arguments)
     lines = {
         name: _line(name, options.lines, options.quick) if name in (options.only or SOURCES) else "not asked for"
         for name in SOURCES
     }
     rows = table(lines)
+    context = {"machine": machine(), "commit": commit()}
     print(text(rows))
-    results = [row._asdict() for row in rows]
-    print(json.dumps({"benchmark": "targets", "machine": machine(), "commit": commit(), "results": results}))
+    if options.markdown is not None:
+        source = f"`python -m benchmarks targets` at commit {context['commit']}, {context['machine']}."
+        markdown.insert(options.markdown, "targets", f"{text(rows)}\n\n{source}")
+    print(json.dumps({"benchmark": "targets", **context, "results": [row._asdict() for row in rows]}))
     return 0
 
 
@@ -77,8 +82,7 @@ def table(lines: Mapping[str, Line]) -> list[Row]:
 
 def text(rows: Sequence[Row]) -> str:
     """The table as Markdown."""
-    head = ["| measure | target | measured | |", "|---|---|---|---|"]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+    return markdown.table(("measure", "target", "measured", "verdict"), rows)
 
 
 def last_line(output: str, name: str) -> Line:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import markdown
 from benchmarks.context import commit, machine
 from benchmarks.peers import table
 from benchmarks.peers.environments import Environment, PeerError, is_set_up, set_up
@@ -33,15 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--cache", metavar="DIR", default="runs/benchmarks", help="where the environments and the models are kept"
     )
-    parser.add_argument(
-        "--markdown",
-        metavar="FILE",
-        type=Path,
-        help=f"put the table between {table.BEGIN} and {table.END} of this file",
-    )
+    markdown.add_option(parser, "peers")
     options = parser.parse_args(arguments)
-    if options.markdown is not None:
-        _check(parser, options.markdown)
     chosen = [peer for peer in PEERS if peer.name in (options.only or names)]
     folder = Path(options.cache).resolve() / "peers"
 
@@ -59,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         print(line)
     context = {"machine": machine(), "commit": commit()}
     if options.markdown is not None:
-        table.insert(options.markdown, table.markdown(results, **context, rounds=options.rounds))
+        markdown.insert(options.markdown, "peers", table.document(results, **context, rounds=options.rounds))
     print(json.dumps({"benchmark": "peers", **context, "results": results, "ratios": table.ratios(results)}))
     return 0
 
@@ -68,13 +62,6 @@ def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
-
-
-def _check(parser: argparse.ArgumentParser, file: Path) -> None:
-    """Before an hour's work, not after it."""
-    content = file.read_text() if file.is_file() else ""
-    if not 0 <= content.find(table.BEGIN) < content.find(table.END):
-        parser.error(f"--markdown {file}: expected a file with the marks {table.BEGIN} and {table.END}")
 
 
 def _environments(folder: Path, chosen: Sequence[Peer]) -> tuple[dict[str, Environment], dict[str, str]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks import markdown
 from benchmarks.peers.roster import OURS, PEERS
 
-BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
 TARGETS = {"keras predict": 500, "tflite, unfused": 3, "pytorch eager": 3}
 """How many times faster than these the fastest of ours has to be."""
 HEADS = ("", "µs, median", "µs, p99", "× ours", "start, ms", "peak, MB", "installed, MB", "lines", "what a call does")
@@ -109,17 +108,14 @@ def conclusions(results: Results) -> list[str]:
     return lines
 
 
-def markdown(results: Results, machine: str, commit: str, rounds: int) -> str:
+def document(results: Results, machine: str, commit: str, rounds: int) -> str:
     """The table and what one has to know to read it, for a Markdown file."""
     best = fastest(results)
-    head = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
-    body = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows(results)]
     ours = "" if best is None else f" × ours: the time over that of {best['name']}."
     notes = "".join(f" {each['name']}: {each['note']}." for each in results if each.get("note"))
     return "\n".join(
         [
-            *head,
-            *body,
+            markdown.table(HEADS, rows(results)),
             "",
             f"`python -m benchmarks peers` at commit {commit}, {machine}. A window of 32 readings of 4 channels, an LSTM(32) autoencoder with the "
             f"same weights in all but the last three rows, batch 1, one thread; medians over {rounds} fresh processes each, in rotation. Start: from "
@@ -134,12 +130,3 @@ def _versions(results: Results) -> str:
     for each in results:
         found |= each.get("versions", {})
     return f"Versions: {', '.join(f'{name} {found[name]}' for name in NAMED if name in found)}."
-
-
-def insert(file: Path, content: str) -> None:
-    """Put `content` between the two marks of a Markdown file, in place of what is there. Raises `ValueError` without them."""
-    before, begin, rest = file.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{file}: expected the marks {BEGIN} and {END}, one after the other")
-    file.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from demo_run import REPOSITORY
 
-from benchmarks.peers import command, table
+from benchmarks.peers import table
 from benchmarks.peers.environments import Environment, PeerError, bare_environment, set_up
 from benchmarks.peers.files import make
 from benchmarks.peers.roster import (
@@ -134,7 +134,7 @@ def test_a_failing_peer_is_a_row_that_says_why() -> None:
         "**cannot be made: it has no Flex | delegate**",
     ]
     assert "cannot be made: it has no Flex | delegate" in table.text(RESULTS)
-    lines = table.markdown(RESULTS, "a machine", "abc1234", 5).splitlines()
+    lines = table.document(RESULTS, "a machine", "abc1234", 5).splitlines()
     assert {line.count("|") for line in lines if line.startswith("|")} == {len(table.HEADS) + 1}
 
 
@@ -154,22 +154,7 @@ def test_without_ours_there_are_no_ratios() -> None:
     """Somebody may ask for one peer alone."""
     assert table.ratios(RESULTS[:1]) == {}
     assert "30,000" in table.text(RESULTS[:1])
-    assert "Versions: keras 3.15.1." in table.markdown(RESULTS[:1], "a machine", "abc1234", 5)
-
-
-def test_the_table_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:
-    """As often as one likes; a file without the marks is left alone, and refused before anything is measured."""
-    file = tmp_path / "README.md"
-    file.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-    for content in ("new", "newer"):
-        table.insert(file, content)
-        assert file.read_text() == f"before\n{table.BEGIN}\n{content}\n{table.END}\nafter\n"
-    file.write_text(f"{table.END}\n{table.BEGIN}\n")
-    with pytest.raises(ValueError, match="expected the marks"):
-        table.insert(file, "new")
-    with pytest.raises(SystemExit):
-        command.main(["--markdown", str(file), "--cache", str(tmp_path)])
-    assert file.read_text() == f"{table.END}\n{table.BEGIN}\n"
+    assert "Versions: keras 3.15.1." in table.document(RESULTS[:1], "a machine", "abc1234", 5)
 
 
 def test_an_environment_that_cannot_be_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def test_lines_that_are_there_are_not_measured_again(tmp_path: Path, capsys: pyt
         (tmp_path / f"{name}.json").write_text(json.dumps(each))
     assert targets.main(["--lines", str(tmp_path)]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "| measure | target | measured | |"
+    assert printed[0] == "| measure | target | measured | verdict |"
     last = json.loads(printed[-1])
     assert last["benchmark"] == "targets"
     assert [tuple(row.values()) for row in last["results"]] == [tuple(row) for row in table(LINES)]
