@@ -34,7 +34,7 @@ TARGETS = (
     Target("start", "cpu_ratio", "the same in processor time, which a busy machine disturbs less", 1.25, "x"),
     Target("start", "above_mb", "peak memory above the same", 5.0, "MB"),
     Target("update_many", "ratio", "1,000 machines in one call over the bare engine at its best batch", 1.25, "x"),
-    Target("machines", "resident_bytes", "memory for one more machine on a shared bundle", 4000.0, "bytes"),
+    Target("machines", "traced_bytes", "memory for one more machine on a shared bundle", 4000.0, "bytes"),
     Target("installed", "files_mb", "installed size beside numpy and the engine, without .pyc files", 1.0, "MB"),
     Target("installed", "with_pyc_mb", "the same with the .pyc files that pip adds", 1.0, "MB"),
 )

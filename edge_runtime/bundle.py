@@ -8,7 +8,6 @@ the zip's own structures included, is found on opening. The digest is against ac
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from os import PathLike
 
 from edge_runtime.archive import pack, unpack
@@ -76,7 +75,7 @@ def seal(path: str | PathLike[str], manifest: Manifest, models: dict[str, bytes]
     appears whole or not at all. Raises `BundleError` for what could not be read back, `OutputError`.
     """
     variants = tuple(
-        replace(variant, sha256=sha256(models[variant.name]), size=len(models[variant.name]))
+        variant.replaced(sha256=sha256(models[variant.name]), size=len(models[variant.name]))
         for variant in manifest.variants
     )
     members: dict[str, bytes] = {}
@@ -89,7 +88,7 @@ def seal(path: str | PathLike[str], manifest: Manifest, models: dict[str, bytes]
     if golden is not None:
         members[_GOLDEN] = golden
         sealed_golden = Golden(_GOLDEN, sha256(golden), len(golden))
-    manifest = replace(manifest, format=FORMAT, variants=variants, golden=sealed_golden)
+    manifest = manifest.replaced(format=FORMAT, variants=variants, golden=sealed_golden)
     text = json.dumps(encode(manifest), indent=1, allow_nan=False).encode()
     data = _pack({_MANIFEST: text, **members})
     Bundle.parse(data, str(path))  # before an earlier file of that name is gone

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -148,4 +147,4 @@ def scaling_of_channels(channels: Sequence[Channel], scaling: Scaling) -> Scalin
     parts = iter(zip(scaling.center, scaling.scale, strict=True))
     unknown = (0.0, LARGEST_UNSCALED / LARGEST_SCALED)
     center, scale = zip(*(next(parts) if channel.is_input else unknown for channel in channels), strict=True)
-    return replace(scaling, center=center, scale=scale)
+    return scaling.replaced(center=center, scale=scale)

@@ -4,7 +4,6 @@
 sections of a training configuration, so what a user writes there is what the device reads later.
 """
 
-from dataclasses import replace
 from typing import Self
 
 from edge_runtime.manifest_decision import AlarmPolicy, Score
@@ -171,7 +170,7 @@ class Manifest(Record):
         """The manifest with the threshold that goes with the variant's scores."""
         if variant.threshold is None:
             return self
-        return replace(self, threshold=replace(self.threshold, value=variant.threshold))
+        return self.replaced(threshold=self.threshold.replaced(value=variant.threshold))
 
     @property
     def channel_names(self) -> tuple[str, ...]:

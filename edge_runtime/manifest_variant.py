@@ -1,7 +1,5 @@
 """What the manifest says of the model's variants: the same model in the formats that the engines run."""
 
-from dataclasses import field
-
 from edge_runtime.record import Record
 
 
@@ -23,7 +21,7 @@ class ParityCheck(Record):
 class Requires(Record):
     """What a board must have for a variant, beside one of its engines."""
 
-    operators: dict[str, int] = field(default_factory=dict)
+    operators: dict[str, int] = {}  # noqa: RUF012 - each record has its own
     """The operators of a TFLite file, each with the newest version of it in the file; `tflite-runtime` has older ones only."""
     cpus: tuple[str, ...] = ()
     """The kinds of CPU it is for (`cpu.py`); empty: every one. On another it may be slow, or wrong."""
@@ -44,11 +42,11 @@ class Variant(Record):
     """Of the member, in bytes."""
     tolerance: float
     """The largest relative difference of a golden score that `verify` accepts on another machine."""
-    parity: dict[str, ParityCheck] = field(default_factory=dict)
+    parity: dict[str, ParityCheck] = {}  # noqa: RUF012 - likewise
     """The parity record it passed, by set of windows: normal, disturbed, near_threshold, labelled."""
     boards: tuple[str, ...] = ()
     """The kinds of CPU on which it is the one to take, as measured (`cpu.py`)."""
-    requires: Requires = field(default_factory=Requires)
+    requires: Requires = Requires()
     half: bool = False
     """Whether it is calculated in half precision where the CPU has it."""
     largest_batch: int | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +52,7 @@ class Preparation:
             self._derive = Derive(s.channels, s.derived, machines)
             of_channels = scaling_of_channels(s.channels, scaling)
             if scaling.clip is None:  # cleaning keeps the channels within this, but not what is derived from them
-                scaling = replace(scaling, clip=LARGEST_SCALED)
+                scaling = scaling.replaced(clip=LARGEST_SCALED)
         self._judges = self._operating is not None or self._sensors is not None
         self._tells_silent = s.sensors is not None and s.sensors.silent
         self.clean = Clean(s.channels, s.sampling, s.cleaning, of_channels, machines, s.sensors)

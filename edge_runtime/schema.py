@@ -8,14 +8,15 @@ dataclasses, `X | None`, unions of dataclasses told apart by a `Literal` field c
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import types
 import typing
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from edge_runtime.errors import SchemaError
+from edge_runtime.record import Record
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ def decode(cls: type[T], data: object, source: str, path: str = "$") -> T:
 
 def encode(value: Any) -> Any:
     """Turn a dataclass into what `json.dumps` takes; `decode` of it gives an equal object."""
+    import dataclasses  # reading does without, so that a device's start does
+
     if dataclasses.is_dataclass(value):
         return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, (tuple, list)):
@@ -56,8 +59,8 @@ def encode(value: Any) -> Any:
 
 def _decode(expected: Any, data: object, source: str, path: str) -> object:
     origin = typing.get_origin(expected)
-    if dataclasses.is_dataclass(expected):
-        return _dataclass(typing.cast("type[Any]", expected), data, source, path)
+    if isinstance(expected, type) and (issubclass(expected, Record) or hasattr(expected, "__dataclass_fields__")):
+        return _dataclass(expected, data, source, path)
     if origin in (types.UnionType, typing.Union):
         return _union(typing.get_args(expected), data, source, path)
     if origin is typing.Literal:
@@ -81,16 +84,15 @@ def _decode(expected: Any, data: object, source: str, path: str) -> object:
 def _dataclass(cls: type[Any], data: object, source: str, path: str) -> object:
     _require(isinstance(data, dict), "a table", data, source, path)
     given = typing.cast("dict[str, object]", data)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    types_of, defaults = _types_of(cls), _defaults_of(cls)
     for key in given:
-        if key not in fields:
-            raise SchemaError(source, f"{path}.{key}", _unknown("key", key, list(fields)))
-    types_of = _types_of(cls)
+        if key not in types_of:
+            raise SchemaError(source, f"{path}.{key}", _unknown("key", key, list(types_of)))
     values = {}
-    for name, field in fields.items():
+    for name, kind in types_of.items():
         if name in given:
-            values[name] = _decode(types_of[name], given[name], source, f"{path}.{name}")
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            values[name] = _decode(kind, given[name], source, f"{path}.{name}")
+        elif name not in defaults:
             raise SchemaError(source, path, f"expected the key {name!r}, found none")
     try:
         return cls(**values)
@@ -98,20 +100,38 @@ def _dataclass(cls: type[Any], data: object, source: str, path: str) -> object:
         raise SchemaError(source, path, str(fault)) from None
 
 
+def _written_types_of(cls: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's fields, as text where they are written so."""
+    if issubclass(cls, Record):
+        return cls.field_types
+    return {name: field.type for name, field in cls.__dataclass_fields__.items()}
+
+
+def _defaults_of(cls: type[Any]) -> Collection[str]:
+    """The fields of a dataclass that need not be given."""
+    if issubclass(cls, Record):
+        return cls.field_defaults
+    from dataclasses import MISSING
+
+    fields = cls.__dataclass_fields__.items()
+    return {name for name, field in fields if (field.default, field.default_factory) != (MISSING, MISSING)}
+
+
 def _types_of(cls: type[Any]) -> dict[str, Any]:
     """The types of a dataclass's fields; those written as text are evaluated once."""
     types_of = _TYPES.get(cls)
     if types_of is None:
-        types_of = {field.name: field.type for field in dataclasses.fields(cls)}
+        types_of = _written_types_of(cls)
         if any(isinstance(each, str) for each in types_of.values()):
-            types_of = typing.get_type_hints(cls)
+            evaluated = typing.get_type_hints(cls)
+            types_of = {name: evaluated[name] for name in types_of}
         _TYPES[cls] = types_of
     return types_of
 
 
 def _tag_of(cls: type[Any], tag: str) -> Any:
     """What tells a dataclass from the others of a union."""
-    kind = cls.__dataclass_fields__[tag].type
+    kind = _written_types_of(cls)[tag]
     return typing.get_args(_types_of(cls)[tag] if isinstance(kind, str) else kind)[0]
 
 
@@ -123,11 +143,11 @@ def _union(options: tuple[Any, ...], data: object, source: str, path: str) -> ob
         return _decode(options[0], data, source, path)
     _require(isinstance(data, dict), "a table", data, source, path)
     given = typing.cast("dict[str, object]", data)
-    tag = next(tag for tag in _TAGS if tag in {field.name for field in dataclasses.fields(options[0])})
+    tag = next(tag for tag in _TAGS if tag in _written_types_of(options[0]))
     by_tag = {_tag_of(option, tag): option for option in options}
     if tag not in given:
         for option in options:
-            if {field.name: field for field in dataclasses.fields(option)}[tag].default is not dataclasses.MISSING:
+            if tag in _defaults_of(option):
                 return _decode(option, data, source, path)
         raise SchemaError(source, path, f"expected the key {tag!r} ({', '.join(by_tag)}), found none")
     if not isinstance(given[tag], str) or given[tag] not in by_tag:

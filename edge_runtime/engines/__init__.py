@@ -99,10 +99,11 @@ def open_engine(
     if name not in ENGINES:
         raise EngineError(f"unknown engine {name!r}, known: {', '.join(ENGINES)}")
     info = ENGINES[name]
-    if not is_installed(name) and info.newest_python is not None and sys.version_info[:2] > info.newest_python:
+    is_here = is_installed(name)
+    if not is_here and info.newest_python is not None and sys.version_info[:2] > info.newest_python:
         newest, here = (".".join(map(str, each)) for each in (info.newest_python, sys.version_info[:2]))
         raise EngineError(f"the engine {name!r} needs CPython {newest} or older, this is {here}: use another engine")
-    if not is_installed(name):
+    if not is_here:
         raise ExtraMissingError(f"the engine {name!r}", str(info.extra), str(info.package))
     try:
         engine: Engine = import_module(info.module).open_model(model, shape, output_shape or shape, options)

@@ -14,7 +14,7 @@ from edge_runtime.record import Record
 class Point(Record):
     x: int
     y: float = 2.0
-    names: dict[str, int] = field(default_factory=dict)
+    names: dict[str, int] = {}  # noqa: RUF012 - each record has its own
 
     def __post_init__(self) -> None:
         if self.x < 0:
@@ -68,7 +68,8 @@ def test_what_a_dataclass_refuses_it_refuses(given: tuple[Any, ...], named: dict
 
 def test_its_own_check_is_made_whenever_one_is_made() -> None:
     """`__post_init__` runs for `replace` too."""
-    for make in (lambda: Point(-1), lambda: replace(Point(1), x=-1)):
+    assert Point(1).replaced(x=2) == replace(Point(1), x=2) == Point(2)
+    for make in (lambda: Point(-1), lambda: replace(Point(1), x=-1), lambda: Point(1).replaced(x=-1)):
         with pytest.raises(ValueError, match="expected x of 0 or more, got -1"):
             make()
 
