@@ -54,7 +54,9 @@ def update_cost(bundle: Path, engine: str, quick: bool = False) -> dict[str, Any
     rounds = 20 if quick else 400
     turns = in_turn(update, lambda: bare(window), calls=25, rounds=rounds)
     yardstick = in_turn(_plain_steps(shape), lambda: None, calls=25, rounds=rounds).ours
-    detector.engine = _NoEngine(detector)
+    detector = Detector(detector.manifest, _NoEngine(detector))
+    for _ in range(2 * shape[0]):
+        update()
     alone = in_turn(update, lambda: None, calls=25, rounds=rounds).ours
     return {
         "us_p50": turns.ours, "bare_us_p50": turns.bare, "above_us": turns.above,
