@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,21 +23,8 @@ from export import arm
 
 BATCH = 16
 ROUNDS = 5
-CALLS = (5, 25)
-"""Of two runs under emulation, whose difference is that of the windows."""
 UNROLLED, HALF, FUSED = "tflite-unrolled-float32", "tflite-unrolled-float16", "tflite-float32"
 FUSED_KERNEL = "fused kernel"
-_COUNTED = """
-import sys
-checkout, bundle, variant, batch, calls = sys.argv[1:]
-sys.path.insert(0, checkout)
-import numpy as np
-from edge_runtime import load
-detector = load(bundle, engine="litert", variant=variant)
-windows = np.random.default_rng(1).normal(size=(int(batch), *detector.manifest.window_shape)).astype(np.float32)
-for _ in range(int(calls)):
-    detector.engine.run(windows)
-"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -140,27 +126,13 @@ def _measure(name: str, variant: str, bundle: Path, seconds: float | None, root:
         "opening_ms": one["opening_ms"], "peak_mb": one["mb"],
     }  # fmt: skip
     if root is not None:
-        _count(root, bundle, variant, 4, 1, 1)  # also compiles Python files
         half = variant if variant == FUSED else HALF
         for board, counted in ((4, variant), (5, half)):
             for size in (1, BATCH):
-                result[f"k_pi{board}_batch_{size}"] = _instructions(root, bundle, counted, board, size) / 1000
+                result[f"k_pi{board}_batch_{size}"] = (
+                    arm.instructions(root, bundle, "litert", counted, board, size) / 1000
+                )
     return result
-
-
-def _instructions(root: Path, bundle: Path, variant: str, board: int, batch: int) -> float:
-    """Of one window in a batch of so many."""
-    few, many = (_count(root, bundle, variant, board, batch, calls) for calls in CALLS)
-    return (many - few) / (CALLS[1] - CALLS[0]) / batch
-
-
-def _count(root: Path, bundle: Path, variant: str, board: int, batch: int, calls: int) -> int:
-    checkout = str(Path(__file__).resolve().parent.parent)
-    command = [str(root / "pi-count"), "-c", _COUNTED, checkout, str(bundle), variant, str(batch), str(calls)]
-    done = subprocess.run(
-        command, env={**os.environ, "PI": str(board), "PYTHONPATH": ""}, cwd=root, capture_output=True, text=True, check=False
-    )  # fmt: skip
-    return arm.counted(done.stderr, done.returncode, f"{bundle.name}: {variant}")
 
 
 def _row(result: dict[str, Any]) -> str:

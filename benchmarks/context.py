@@ -7,6 +7,9 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+"""Variables that keep numpy and the engines to one thread."""
+
 
 def machine() -> str:
     """The processor, the system, Python and the packages that do the work."""
@@ -28,5 +31,11 @@ def machine() -> str:
 
 def commit() -> str:
     """The checkout's commit, with a mark if files were changed since."""
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
     return done.stdout.strip()

@@ -23,11 +23,10 @@ from asv.console import log
 from asv.machine import Machine, MachineCollection
 from asv.results import Results, iter_results_for_machine
 
-from benchmarks.context import commit, machine
+from benchmarks.context import ONE_THREAD, commit, machine
 from benchmarks.history.subjects import FOLDER_VARIABLE, make_bundles
 
 ROOT = Path(__file__).resolve().parent.parent
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
 
 @dataclass(frozen=True)

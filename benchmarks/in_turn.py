@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
+
+# Linux begins a program's peak memory with that of the process which started it, so a small one does.
+_STARTER = """
+import os, sys, time
+nowhere = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+start = time.perf_counter()
+process = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[nowhere])
+_, status, usage = os.wait4(process, 0)
+taken = time.perf_counter() - start
+print(taken * 1e3, (usage.ru_utime + usage.ru_stime) * 1e3, usage.ru_maxrss / 1024)
+code = os.waitstatus_to_exitcode(status)
+sys.exit(code if code >= 0 else 128 - code)
+"""
 
 
 class Turns(NamedTuple):
@@ -26,6 +40,7 @@ class Process(NamedTuple):
     cpu_ms: float
     """User and system time: less disturbed by others than the clock on the wall."""
     peak_mb: float
+    """At least that of a bare Python without site-packages, some 9."""
 
 
 def in_turn(ours: Callable[[], object], bare: Callable[[], object], calls: int, rounds: int) -> Turns:
@@ -55,12 +70,8 @@ def processes_in_turn(commands: Sequence[Sequence[str]], rounds: int) -> list[Pr
 def run_process(command: Sequence[str]) -> Process:
     """One fresh process. Raises `RuntimeError` with what it said if it failed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONDONTWRITE")}
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    taken = (time.perf_counter() - start) * 1e3
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        again = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}: {again.stderr}")
-    return Process(taken, (usage.ru_utime + usage.ru_stime) * 1e3, usage.ru_maxrss / 1024)
+    starter = [sys.executable, "-I", "-S", "-c", _STARTER, *command]
+    done = subprocess.run(starter, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr}")
+    return Process(*map(float, done.stdout.split()))

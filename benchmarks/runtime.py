@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.context import commit, machine
+from benchmarks.context import ONE_THREAD, commit, machine
 from benchmarks.installed_size import installed_size
 from benchmarks.reference_bundle import Reference, reference_bundle
 from benchmarks.runtime_cost import CASES
@@ -98,7 +99,7 @@ def _measure(case: str, bundle: Path, engine: str, quick: bool) -> dict[str, Any
         engine,
         *(["quick"] if quick else []),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -109,7 +109,8 @@ def _line(name: str, folder: Path | None, quick: bool) -> Line:
     if isinstance(line, str):
         said = (done.stderr.strip().splitlines() or [line])[-1]
         return f"exit status {done.returncode}: {said}" if done.returncode else line
-    if file is not None:  # a gate that found a change exits with another status: its line counts all the same
+    # A gate that found a change exits with another status: its line counts all the same. What was measured quickly is not kept.
+    if file is not None and not quickly:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(line) + "\n")
     return line

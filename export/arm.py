@@ -30,7 +30,7 @@ _COUNTER = "instructions.c"
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _RUN = """
 import importlib.util, os, sys
-folder, bundle, engine, variant, first, *stretches = sys.argv[1:]
+folder, bundle, engine, variant, batch, first, *stretches = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("edge_runtime", folder + "/__init__.py", submodule_search_locations=[folder])
 sys.modules["edge_runtime"] = runtime = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(runtime)
@@ -39,7 +39,7 @@ try:
     detector = runtime.load(bundle, engine=engine, variant=variant)
 except runtime.AnomaliteError as fault:
     sys.exit(str(fault))
-windows = np.random.default_rng(1).normal(size=(1, *detector.manifest.window_shape)).astype(np.float32)
+windows = np.random.default_rng(1).normal(size=(int(batch), *detector.manifest.window_shape)).astype(np.float32)
 for mark, calls in enumerate(map(int, stretches)):
     for _ in range(calls):
         detector.engine.run(windows)
@@ -75,18 +75,18 @@ def installed(root: Path) -> list[str]:
     return [name for name, info in ENGINES.items() if info.package is None or (site / info.package).is_dir()]
 
 
-def instructions(root: Path, bundle: Path, engine: str, variant: str, board: int) -> float:
-    """ARM instructions that the bare engine executes for one window, at batch 1.
+def instructions(root: Path, bundle: Path, engine: str, variant: str, board: int, batch: int = 1) -> float:
+    """ARM instructions that the bare engine executes for one window of a batch of so many.
 
     `root`: made by `pi/make-root`, with `engine` installed; `board`: the Raspberry Pi, 3, 4 or 5 in a root of 64 bits, 2 in one of 32.
     The runtime is this one, not one installed in the root. Raises `ExportError` when the emulated program cannot be run.
     """
     runtime = str(Path(edge_runtime.__file__).resolve().parent)
     stretches = map(str, (FEW, FEW, MANY))  # the first is left out: caches fill
-    arguments = ("-c", _RUN, runtime, str(bundle.resolve()), engine, variant, str(FIRST_MARK), *stretches)
+    arguments = ("-c", _RUN, runtime, str(bundle.resolve()), engine, variant, str(batch), str(FIRST_MARK), *stretches)
     where = f"{bundle.name}: {variant} with {engine} on an emulated Raspberry Pi {board}"
     ready, few, many = count_marks(root, arguments, board, where, 3, {**os.environ, "PYTHONPATH": ""}).marks
-    return ((many - few) - (few - ready)) / (MANY - FEW)
+    return ((many - few) - (few - ready)) / (MANY - FEW) / batch
 
 
 class Counted(NamedTuple):

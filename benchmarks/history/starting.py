@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from benchmarks.history import subjects
 from benchmarks.history.subjects import STANDARD
+from benchmarks.in_turn import run_process
 from benchmarks.reference_bundle import FAMILIES, Reference
 from edge_runtime import load
 
@@ -58,25 +57,18 @@ class ColdStart:
     timeout = 300
 
     def time_score(self, engine: str) -> None:
-        _score_one_window(engine)
+        done = subprocess.run(_command(engine), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(_command(engine))}: {done.stderr}")
 
     def track_peak_memory(self, engine: str) -> int:
-        return _score_one_window(engine)
+        return round(run_process(_command(engine)).peak_mb * 2**20)
 
     track_peak_memory.unit = "bytes"  # type: ignore[attr-defined]
 
 
-def _score_one_window(engine: str) -> int:
-    """Its peak memory in bytes. Raises `RuntimeError` with what it said if it failed."""
-    command = [sys.executable, "-m", "edge_runtime.cli", "score", *_bundle_and_table(), "--engine", engine]
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(command)}: {said.read().decode(errors='replace')}")
-    return usage.ru_maxrss * 1024
+def _command(engine: str) -> list[str]:
+    return [sys.executable, "-m", "edge_runtime.cli", "score", *_bundle_and_table(), "--engine", engine]
 
 
 @cache

@@ -94,10 +94,10 @@ def _prepare(
     results, ready = [], []
     for peer in chosen:
         result: dict[str, Any] = {"name": peer.name, "status": "ok", "lines": lines_a_user_writes(peer.sources())}
-        if peer.group in environments:
-            result |= _installed(environments[peer.group])
         groups = (peer.group, *(step.group for step in peer.steps))
         try:
+            if peer.group in environments:
+                result |= _installed(environments[peer.group])
             for group in groups:
                 if group in failed:
                     raise PeerError(failed[group])

@@ -42,7 +42,7 @@ class Environment:
         return {str(path.relative_to(site)): path.lstat().st_size for path in site.rglob("*") if path.is_file()}
 
     def versions(self) -> dict[str, str]:
-        """Every distribution's version, by name; for PyTorch also what it was built for."""
+        """Every distribution's version, by name; for PyTorch also what it was built for. Raises `PeerError`."""
         (site,) = self.folder.glob("lib/python*/site-packages")
         found = {each.name: each.version for each in distributions(path=[str(site)])}
         if "torch" in found:
@@ -51,7 +51,10 @@ class Environment:
         return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
     def _run(self, code: str) -> str:
-        return subprocess.run([self.python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run([self.python, "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise PeerError(f"cannot be imported: {last_line(done.stderr)}")
+        return done.stdout.strip()
 
 
 def set_up(folder: Path, group: Group) -> Environment:

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.context import commit, machine
+from benchmarks.context import ONE_THREAD, commit, machine
 from benchmarks.reference_bundle import Reference, reference_bundle
 from benchmarks.scaling.fit import growth, line
 from benchmarks.scaling.stream import NO_ENGINE, READINGS
@@ -27,7 +27,6 @@ STREAM_FAMILY = "linear_autoencoder"
 """The quickest, so that ten million readings take minutes."""
 STREAM_TARGETS = {"bytes_a_reading": 1.0, "change": 0.02}
 KB_A_MACHINE = 4.0
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
 
 @dataclass(frozen=True)

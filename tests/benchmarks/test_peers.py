@@ -177,6 +177,25 @@ def test_sizes_and_versions_are_of_what_is_installed(tmp_path: Path) -> None:
     assert environment.versions() == {"thing": "1.2"}
 
 
+def test_a_pytorch_that_cannot_be_imported_says_so(tmp_path: Path) -> None:
+    """It is a row, as every peer that fails."""
+    (tmp_path / "lib/python3.11/site-packages/torch-2.0.dist-info").mkdir(parents=True)
+    (tmp_path / "lib/python3.11/site-packages/torch-2.0.dist-info/METADATA").write_text("Name: torch\nVersion: 2.0\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text("#!/bin/sh\necho no libcudart >&2\nexit 1\n")
+    (tmp_path / "bin/python").chmod(0o755)
+    with pytest.raises(PeerError, match="cannot be imported: no libcudart"):
+        Environment(tmp_path).versions()
+
+
+def test_a_peer_that_calculates_something_else_meets_no_target() -> None:
+    """Its time is of other work."""
+    results = [
+        each | {"status": "calculates something else"} if each["name"] == "keras predict" else each for each in RESULTS
+    ]
+    assert not any("keras predict (target" in each for each in table.conclusions(results))
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """What `reference.py` hands over, small; the "model" reconstructs zero."""

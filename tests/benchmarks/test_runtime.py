@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import handmade
@@ -33,9 +35,6 @@ def test_the_bare_engine_runs_the_same_model(engine: str) -> None:
 @pytest.mark.parametrize("engine", installed_engines())
 def test_the_floor_of_a_start_is_a_program(engine: str, tmp_path: Path) -> None:
     """It runs by itself, and needs nothing of ours."""
-    import subprocess
-    import sys
-
     data, _ = model_of(handmade.TINY, engine)
     program = start_command(engine, data, tmp_path / "model")
     show = "\nimport sys; print([name for name in sys.modules if name.startswith('edge_runtime')])"
@@ -71,6 +70,13 @@ def test_processes_in_turn(tmp_path: Path) -> None:
     assert log.read_text().split() == ["a", "b"] * 3
     with pytest.raises(RuntimeError, match="exit status 3: no such thing"):
         run_process(["sh", "-c", "echo no such thing >&2; exit 3"])
+
+
+def test_peak_memory_is_not_that_of_whoever_measures() -> None:
+    """Linux hands a peak on to the programs that a process starts."""
+    held = np.ones(100 * 2**20, np.uint8)
+    peak = run_process([sys.executable, "-S", "-c", "pass"]).peak_mb
+    assert held.nbytes > 2 * peak * 2**20
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,15 @@ def test_a_real_root_counts_the_same_twice(engine: str) -> None:
     assert first > 10_000
 
 
+def test_a_window_of_a_batch_is_counted() -> None:
+    """It costs less than one alone, and is the price of one, not of all."""
+    root = find_root()
+    if root is None:
+        pytest.skip("no ARM userland: `nox -s pi` makes one")
+    alone, together = (instructions(root, handmade.TINY, "numpy", "numpy-float32", 4, batch) for batch in (1, 4))
+    assert alone / 4 < together < alone
+
+
 def test_what_the_emulated_program_refuses_is_said() -> None:
     """The runtime's own message comes through."""
     root = find_root()
