@@ -34,6 +34,8 @@ MEMORY_MB = 0.5
 """By how much the peak memory of the same program varies."""
 UNKNOWN = 100
 """An interval whose upper end is more than so many times its lower one is not shown: it says nothing."""
+MOST = 1e15
+"""No time, count or size of a run is as large, and no time as small as its inverse, in the units of `Result`."""
 MEASURES = {
     "us_p50": ("typical us", "faster", "slower"),
     "us_p99": ("p99 us", "faster", "slower"),
@@ -87,14 +89,30 @@ class Comparison:
 def read_earlier(path: str | PathLike[str]) -> Bench:
     """An earlier run: the last line of a file. Raises `InputError` naming it for anything that is no such run."""
     bench = read_result(path)
+    if not 0 < bench.device.cores < MOST:
+        raise InputError(f"{path}: expected at least one core, got another number - at $.device.cores: measure again")
     for result in bench.results:
-        figures = (result.us_p50, result.us_p99, result.cold_start_ms.p50, *result.blocks_us)
-        counts = [count for edge, count in result.histogram_us if edge > 0 and count >= 0]
-        if min(figures) <= 0 or len(counts) < len(result.histogram_us) or sum(counts) <= 0:
+        if not _is_plausible(result):
             raise InputError(
                 f"{path}: expected times above zero, got others - at {name_of(result.engine, result.variant)}: measure again"
             )
     return bench
+
+
+def _is_plausible(result: Result) -> bool:
+    """Whether its times and counts can be calculated with; the file may have been written by anybody."""
+    bins = result.histogram_us
+    if any(len(each) != 2 for each in bins):
+        return False
+    start = result.cold_start_ms
+    times = (result.us_p50, result.us_p99, start.p50, start.worst, *result.blocks_us, *(edge for edge, _ in bins))
+    counts = [count for _, count in bins]
+    return (
+        all(1 / MOST < each < MOST for each in times)
+        and all(0 <= each < MOST for each in (result.readings, *counts))
+        and (result.peak_mb <= 0 or 1 / MOST < result.peak_mb < MOST)
+        and sum(counts) > 0
+    )
 
 
 def compare(new: Bench, old: Bench) -> Comparison:

@@ -18,10 +18,12 @@ _DASHES = ("-", "--", "-.", (0, (1, 1.2)))
 
 
 def check_target(path: str | Path) -> None:
-    """Find out before anything is measured. Raises `InputError` for another kind of file, `ExtraMissingError` without matplotlib."""
+    """Find out before anything is measured. Raises `InputError` for another kind of file or no such folder, `ExtraMissingError` without matplotlib."""
     target = Path(path)
     if target.suffix[1:].lower() not in FORMATS:
         raise InputError(f"{target}: expected a picture ending in .{', .'.join(FORMATS)}, got {target.suffix!r}")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: expected a folder {target.parent}, found none")
     _figure()
 
 

@@ -117,7 +117,7 @@ def _fresh(starts: list[_Start]) -> Fresh:
 
 def _run(code: str, arguments: list[str], text: str) -> tuple[int, list[str]]:
     """When the process was started, by the clock that all processes share, and the words it answers with."""
-    command = [sys.executable, "-c", code, memory.__file__, *arguments]
+    command = [sys.executable, "-P", "-c", code, memory.__file__, *arguments]
     started = time.monotonic_ns()
     try:
         done = subprocess.run(

@@ -67,7 +67,7 @@ def measure(
         benchmark="bench",
         format=FORMAT,
         bundle=os.path.basename(os.fspath(path)),
-        digest=_digest(path),
+        digest=bundle.digest,
         bundle_mb=os.path.getsize(path) / 1e6,
         seconds=seconds,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,8 +161,3 @@ def _of_processes(engine: str, python_bytes: float, fresh: Fresh) -> dict[str, A
 def _packages(engines: Sequence[str]) -> tuple[str, ...]:
     """The import packages that the engines need beside numpy, each once."""
     return tuple(dict.fromkeys(package for name in engines if (package := ENGINES[name].package) is not None))
-
-
-def _digest(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
-        return file.read()[-64:].decode("ascii")

@@ -27,7 +27,6 @@ from edge_runtime.readings import Reading, Verdict
 
 HOOKS = (
     ("clean", "edge_runtime.clean", "Clean", "step"),
-    ("clean", "edge_runtime.clean", "Clean", "take"),
     ("clean", "edge_runtime.grid", "GridRows", "step"),
     ("clean", "edge_runtime.operating", "OperatingState", "step"),
     ("clean", "edge_runtime.sensors", "SensorFaults", "step"),

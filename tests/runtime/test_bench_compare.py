@@ -181,6 +181,12 @@ def test_an_earlier_run_is_the_last_line_of_a_file(tmp_path: Path) -> None:
         to_line(measured.bench(measured.result(us_p50=0.0))),
         to_line(measured.bench(measured.result(us_p99=-1.0))),
         to_line(measured.bench(measured.result(blocks_us=(50.0, 0.0)))),
+        to_line(measured.bench(measured.result(us_p50=1e-320))),
+        to_line(measured.bench(measured.result(blocks_us=(1e-300, 1e300, 1.0)))),
+        to_line(measured.bench(measured.result(readings=10**400))),
+        to_line(measured.bench(measured.result(peak_mb=1e-320))),
+        to_line(replace(measured.bench(), device=replace(measured.DEVICE, cores=10**400))),
+        to_line(measured.bench(measured.result(histogram_us=((1.0, 2.0), (3.0,))))),  # type: ignore[arg-type]
         to_line(measured.bench(measured.result(histogram_us=()))),
         to_line(measured.bench(measured.result(histogram_us=((0.0, 3.0), (5.0, 0.0))))),
     ],

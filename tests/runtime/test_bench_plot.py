@@ -65,10 +65,13 @@ def test_targets_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Another kind, a place that cannot be written, and matplotlib missing: told before anything is measured, where it can be."""
     with pytest.raises(InputError, match=r"x\.gif: expected a picture ending in \.png, \.svg, \.pdf, got '\.gif'"):
         check_target(tmp_path / "x.gif")
+    with pytest.raises(InputError, match="expected a folder"):
+        check_target(tmp_path / "none" / "x.png")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(ExtraMissingError, match=r"pip install 'anomalite\[plot\]'"):
             check_target(tmp_path / "x.png")
     pytest.importorskip("matplotlib", reason="needs matplotlib (extra: plot)")
-    with pytest.raises(OutputError, match=r"x\.png: cannot be written: No such file or directory"):
-        plot_bench(tmp_path / "none" / "x.png", RUN)
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(OutputError, match=r"x\.png: cannot be written: Is a directory"):
+        plot_bench(tmp_path / "x.png", RUN)

@@ -41,6 +41,16 @@ def test_a_process_that_fails_is_an_error(small: Path) -> None:
         measure_fresh(str(small), [Case("none", "numpy-float32", 3)], [(0.0, 1.0)] * 2, 1.0, processes=1)
 
 
+def test_files_of_the_folder_it_is_run_in_are_not_imported(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's json.py is none of its business, and another numpy or edge_runtime there is not what was asked about."""
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
+    monkeypatch.chdir(tmp_path)
+    values = usual_values(Bundle.read(small))
+    assert measure_fresh(str(small.absolute()), [Case("numpy", "numpy-float32", 3)], values, 1.0, processes=1)
+
+
 def test_readings_reach_the_process() -> None:
     """Its answer is what it printed last, and comes with the time at which it was started."""
     started, words = _run("import sys\nprint(len(sys.stdin.read()), sys.argv[2:])", ["a"], "12345")

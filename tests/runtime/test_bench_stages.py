@@ -35,11 +35,7 @@ def opened(path: Path) -> tuple[Detector, Iterator[Reading]]:
     return detector, readings(usual_values(Bundle.read(path)), detector.manifest.sampling.period_s)
 
 
-NEEDED = [hook for hook in stages.HOOKS if hook[2:] != ("Clean", "take")]
-"""All but the one that a detector with a short way of its own does not have."""
-
-
-@pytest.mark.parametrize("hook", NEEDED, ids="-".join)
+@pytest.mark.parametrize("hook", stages.HOOKS, ids="-".join)
 def test_every_hook_is_a_method(hook: tuple[str, str, str, str]) -> None:
     """A step that was renamed or moved is missed here, not in a figure that is quietly wrong."""
     stage, module, name, method = hook
@@ -71,7 +67,7 @@ def test_every_stage_has_its_time(tmp_path: Path, name: str) -> None:
 def test_the_timers_are_taken_away_again(tmp_path: Path) -> None:
     """Production code is as it was, also when a reading fails meanwhile."""
     detector, stream = opened(handmade.sealed(tmp_path / "a.anomalite"))
-    owners = [(getattr(import_module(module), name), method) for _, module, name, method in NEEDED]
+    owners = [(getattr(import_module(module), name), method) for _, module, name, method in stages.HOOKS]
     before = [getattr(owner, method) for owner, method in owners]
     split_of(detector, stream, 0.01)
     assert [getattr(owner, method) for owner, method in owners] == before
