@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asv.plugin_manager  # noqa: F401 - only then does asv know git
-from asv.commands.compare import Compare, unroll_result
-from asv.commands.run import Run
-from asv.config import Config
-from asv.console import log
-from asv.machine import Machine, MachineCollection
-from asv.results import Results, iter_results_for_machine
+try:
+    import asv.plugin_manager  # noqa: F401 - only then does asv know git
+    from asv.commands.compare import Compare, unroll_result
+    from asv.commands.run import Run
+    from asv.config import Config
+    from asv.console import log
+    from asv.machine import Machine, MachineCollection
+    from asv.results import Results, iter_results_for_machine
+except ModuleNotFoundError as fault:
+    raise SystemExit(f"history: {fault.name} is not installed: `make bench` sets it up") from None
 
 from benchmarks.context import ONE_THREAD, commit, machine
 from benchmarks.history.subjects import FOLDER_VARIABLE, make_bundles

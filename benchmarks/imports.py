@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from benchmarks.arguments import at_least_one
 from benchmarks.context import commit, machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,7 @@ print(f"[{ms}, {mb}]")
 def main(arguments: Sequence[str]) -> int:
     """Measure each case in fresh processes; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks imports", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=11, help="fresh processes of each (default: 11)")
+    parser.add_argument("--rounds", type=at_least_one, default=11, help="fresh processes of each (default: 11)")
     options = parser.parse_args(arguments)
     results = []
     print(f"{'':42} {'ms':>6} {'MB':>6}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import markdown
+from benchmarks.arguments import at_least_one
 from benchmarks.context import commit, machine
 from benchmarks.peers import table
 from benchmarks.peers.environments import Environment, PeerError, is_set_up, set_up
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     names = [peer.name for peer in PEERS]
     parser.add_argument("--only", metavar="NAME", action="append", choices=names, help=f"default: {', '.join(names)}")
     parser.add_argument(
-        "--rounds", metavar="N", type=_at_least_one, default=ROUNDS, help=f"processes a peer; default {ROUNDS}"
+        "--rounds", metavar="N", type=at_least_one, default=ROUNDS, help=f"processes a peer; default {ROUNDS}"
     )
     parser.add_argument(
         "--cache", metavar="DIR", default="runs/benchmarks", help="where the environments and the models are kept"
@@ -56,12 +57,6 @@ def main(arguments: Sequence[str]) -> int:
         markdown.insert(options.markdown, "peers", table.document(results, **context, rounds=options.rounds))
     print(json.dumps({"benchmark": "peers", **context, "results": results, "ratios": table.ratios(results)}))
     return 0
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
-    return int(text)
 
 
 def _environments(folder: Path, chosen: Sequence[Peer]) -> tuple[dict[str, Environment], dict[str, str]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.arguments import at_least_one
 from benchmarks.context import ONE_THREAD, commit, machine
 from benchmarks.reference_bundle import Reference, reference_bundle
 from benchmarks.scaling.fit import growth, line
@@ -127,9 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine", metavar="NAME", action="append", choices=list(ENGINES), help="default: all installed"
     )
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each size is measured (3)")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=3, metavar="N", help="how often each size is measured (3)"
+    )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it (extra `plot`)")
-    parser.add_argument("--readings", type=int, default=READINGS, metavar="N", help=f"of the stream ({READINGS:,})")
+    parser.add_argument(
+        "--readings", type=at_least_one, default=READINGS, metavar="N", help=f"of the stream ({READINGS:,})"
+    )
     parser.add_argument(
         "--stream-engine", metavar="NAME", default="auto", help=f"default: auto; {NO_ENGINE}: without any"
     )

@@ -64,7 +64,7 @@ def test_what_was_measured_is_judged() -> None:
     assert rows["Detector.update above the bare engine, onnx"][1:] == ("<= 15 us", "9 us", "met")
     assert rows["Detector.update above the bare engine, numpy"].verdict == "MISSED by 20.0%"
     assert rows["memory that grows with a stream, 10,000,000 readings"].verdict == "met"
-    assert rows["time a reading, last tenth over first, 10,000,000 readings"].verdict == "MISSED by 1.0%"
+    assert rows["time a reading, change from first to last tenth, 10,000,000 readings"].verdict.startswith("MISSED by 5")
     installed = [row for row in rows.values() if row.verdict == "not measured: no setuptools"]
     assert len(installed) == sum(target.case == "installed" for target in TARGETS)
 
