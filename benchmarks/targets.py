@@ -119,9 +119,8 @@ def _line(name: str, folder: Path | None, quick: bool) -> Line:
 
 def _row(measure: str, limit: float, unit: str, measured: float, is_least: bool = False) -> Row:
     sign = ">=" if is_least else "<="
-    return Row(
-        measure, f"{sign} {limit:,g} {unit}", f"{measured:,.4g} {unit}", judged(measured, limit, is_least=is_least)
-    )
+    shown = f"{measured:,.0f}" if abs(measured) >= 1000 else f"{measured:.4g}"
+    return Row(measure, f"{sign} {limit:,g} {unit}", f"{shown} {unit}", judged(measured, limit, is_least=is_least))
 
 
 def _missing(measure: str, limit: float, unit: str, why: str, is_least: bool = False) -> Row:

@@ -1,4 +1,4 @@
-"""Usual readings without end: complete, in range, in time, of a machine that runs.
+"""Usual readings without end: complete, in range, in time, of a machine that runs, and where there are such not anomalous.
 
 They are the bundle's golden readings where it has some. Else they are made from what the manifest says of the channels, seeded.
 """
@@ -25,7 +25,7 @@ SEED = 1
 def usual_values(bundle: Bundle) -> list[tuple[float, ...]]:
     """The values of at least two readings, C each in the channels' units."""
     manifest = bundle.manifest
-    recorded = None if manifest.golden is None else _longest_stretch(read_golden(bundle))
+    recorded = None if manifest.golden is None else _longest_stretch(read_golden(bundle), manifest.threshold.value)
     values = _made(manifest) if recorded is None else recorded
     return [tuple(row) for row in values.tolist()]
 
@@ -40,15 +40,22 @@ def readings(values: Sequence[tuple[float, ...]], period_s: float) -> Iterator[R
             position += 1
 
 
-def _longest_stretch(golden: GoldenReadings) -> npt.NDArray[np.float64] | None:
-    """The longest stretch of golden readings with nothing missing or wrong, (N, C); None if none is longer than one."""
-    is_usual = np.isin(golden.status_codes, (SCORED, WARMING_UP, COLLECTING)) & np.isfinite(golden.values).all(axis=1)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], is_usual, [False]))))
-    begins, ends = edges[::2], edges[1::2]
-    if not len(begins) or (ends - begins).max() < 2:
-        return None
-    longest = int(np.argmax(ends - begins))
-    return golden.values[begins[longest] : ends[longest]]
+def _longest_stretch(golden: GoldenReadings, threshold: float) -> npt.NDArray[np.float64] | None:
+    """The longest stretch of golden readings with nothing missing, wrong or anomalous, (N, C); None if none is longer than one.
+
+    Where all are anomalous, the longest with nothing missing or wrong: better real readings of a machine in alarm than made-up ones.
+    """
+    is_whole = np.isin(golden.status_codes, (SCORED, WARMING_UP, COLLECTING)) & np.isfinite(golden.values).all(axis=1)
+    is_calm = is_whole.copy()
+    for scores in golden.scores.values():
+        is_calm &= ~(scores > threshold)  # not scored is not anomalous
+    for is_usual in (is_calm, is_whole):
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], is_usual, [False]))))
+        begins, ends = edges[::2], edges[1::2]
+        if len(begins) and (ends - begins).max() >= 2:
+            longest = int(np.argmax(ends - begins))
+            return golden.values[begins[longest] : ends[longest]]
+    return None
 
 
 def _made(manifest: Manifest) -> npt.NDArray[np.float64]:

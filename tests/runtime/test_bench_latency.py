@@ -72,11 +72,25 @@ def test_golden_readings_with_a_gap(tmp_path: Path) -> None:
     values[2, 1] = np.nan
     status = np.array([SCORED, SCORED, SCORED, WARMING_UP, SCORED, SCORED, GAP, SCORED], np.uint8)
     golden = GoldenReadings(values, np.arange(8), status, {})
-    stretch = usual._longest_stretch(golden)
+    stretch = usual._longest_stretch(golden, 1.0)
     assert stretch is not None
     assert stretch.tolist() == [[6, 7], [8, 9], [10, 11]]
-    assert usual._longest_stretch(replace(golden, status_codes=np.full(8, GAP, np.uint8))) is None
-    assert usual._longest_stretch(replace(golden, values=values[:2], status_codes=status[5:7])) is None
+    assert usual._longest_stretch(replace(golden, status_codes=np.full(8, GAP, np.uint8)), 1.0) is None
+    assert usual._longest_stretch(replace(golden, values=values[:2], status_codes=status[5:7]), 1.0) is None
+
+
+def test_golden_readings_of_an_alarm_are_left_out(tmp_path: Path) -> None:
+    """A quiet machine is the usual one; where all golden readings are anomalous they are better than none."""
+    from edge_runtime.bench import usual
+    from edge_runtime.golden import GoldenReadings
+    from edge_runtime.readings import SCORED
+
+    values, scores = np.arange(10.0).reshape(5, 2), np.array([2.0, 2.0, 2.0, 0.5, np.nan])
+    golden = GoldenReadings(values, np.arange(5), np.full(5, SCORED, np.uint8), {"a": np.zeros(5), "b": scores})
+    stretch = usual._longest_stretch(golden, 1.0)
+    assert stretch is not None
+    assert stretch.tolist() == [[6, 7], [8, 9]]
+    assert np.array_equal(usual._longest_stretch(replace(golden, scores={"b": scores + 3}), 1.0), values)
 
 
 def test_a_machine_that_never_runs_is_an_error(tmp_path: Path) -> None:
