@@ -51,12 +51,12 @@ def use(options: argparse.Namespace, bench: Bench, earlier: Bench | None, line: 
         comparison = compare(bench, earlier)
         said += ["", *comparison_lines(comparison)]
         added["comparison"] = encode(comparison)
-    if options.plot:
-        plot_bench(options.plot, bench)
     if options.choose:
         choice, target = choose(options.bundle, bench)
         said += ["", *choice_lines(choice, target)]
         added["choice"] = encode(choice)
+    if options.plot:  # last: a picture that cannot be written costs nothing else
+        plot_bench(options.plot, bench)
     if not options.json:
         for each in said:
             write(each)
