@@ -65,7 +65,9 @@ class Root:
             "LC_ALL": "C.UTF-8",
         }
         for _ in range(TRIES):
-            begin = time.time()
+            begin = time.clock_gettime(
+                time.CLOCK_REALTIME_COARSE
+            )  # what the system stamps files with; time.time() is ahead
             counted = count_marks(self.folder, arguments, board, where, marks, environment)
             compiled = json.loads(counted.output.splitlines()[-1])["compiled"]
             if all(file.stat().st_mtime < begin for file in map(Path, compiled) if file.exists()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge_runtime.errors import ExportError
 PACKAGES = {"numpy": "2.4.6", "ai_edge_litert": "2.3.0", "onnxruntime": "1.31.1"}
 SAY = """
 echo "mark 0: $turn" >&2
+sleep .05  # two runs are not within one tick of the clock that files are stamped with
 echo '{{"compiled": ["{0}/compiled.pyc", "{0}/of a frozen module"]}}'
 """
 
@@ -35,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / ".settings").write_text(f"qemu={tmp_path / 'qemu'} python=python3.11 wheel=aarch64 board=4\n")
     (tmp_path / ".made").write_text("arm64 bookworm 0123456789abcdef\n")
     (tmp_path / "compiled.pyc").touch()
+    os.utime(tmp_path / "compiled.pyc", (1e9, 1e9))
     return tmp_path
 
 
