@@ -7,10 +7,10 @@ import os
 import re
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from benchmarks.bare import opening
 from benchmarks.cost.cases import BUNDLES, ENGINES
@@ -65,9 +65,8 @@ class Root:
             "LC_ALL": "C.UTF-8",
         }
         for _ in range(TRIES):
-            begin = time.clock_gettime(
-                time.CLOCK_REALTIME_COARSE
-            )  # what the system stamps files with; time.time() is ahead
+            with TemporaryFile() as file:
+                begin = os.fstat(file.fileno()).st_mtime  # of the clock that stamps files; time.time() is ahead of it
             counted = count_marks(self.folder, arguments, board, where, marks, environment)
             compiled = json.loads(counted.output.splitlines()[-1])["compiled"]
             if all(file.stat().st_mtime < begin for file in map(Path, compiled) if file.exists()):
