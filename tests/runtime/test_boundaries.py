@@ -149,7 +149,7 @@ FLOORS = {
     "numpy": "import io, numpy; file = io.BytesIO(); numpy.savez(file, a=1); file.seek(0); numpy.load(file)['a']",
 }
 """What imports all that an engine brings; for `numpy` what reading any file of arrays does."""
-NEEDED = {"__future__", "_json", "_sha2", "_sha256", "edge_runtime", "importlib", "json", "zlib"}
+NEEDED = {"__future__", "_json", "_sha2", "_sha256", "edge_runtime", "errno", "importlib", "json", "zlib"}
 """All of the standard library, by first name, that a first verdict may add to numpy and the engine; `zipfile` alone would be a quarter more."""
 
 
