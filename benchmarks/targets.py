@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import markdown
 from benchmarks.context import commit, machine
+from benchmarks.peers.table import TARGETS as PEERS
 from benchmarks.runtime import TARGETS, judged
 
 SOURCES: dict[str, list[str]] = {
@@ -25,8 +26,6 @@ SOURCES: dict[str, list[str]] = {
     "cost": ["cost"],
 }
 """The benchmarks, and what each is called with."""
-PEERS = {"keras predict": 500.0, "tflite, unfused": 3.0, "pytorch eager": 3.0}
-"""How many times faster than these the runtime is to be."""
 MOST_INSTRUCTIONS = 30_000
 MOST_BYTES_A_READING, MOST_PERCENT_CHANGE = 1.0, 2.0
 

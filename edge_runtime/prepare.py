@@ -118,21 +118,14 @@ class Preparation:
             return int(status), bool(restarts), None
         return (SCORED, False, window) if is_full else (WARMING_UP, False, None)
 
-    def step_many(
-        self, machines: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-        """Take one reading of each of B different machines: `values` (B, C), `times` (B,) in microseconds.
-
-        Returns the status (B,), whether the window restarted (B,), and the windows (D, T, F) float32 of the D readings whose
-        status is `SCORED`, in their order.
-        """
-        statuses, restarted = self.take_many(machines, values, times)
-        return statuses, restarted, self.windows.of(machines[statuses == SCORED])
-
     def take_many(
         self, machines: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """The same without the windows: those of the readings whose status is `SCORED` are `windows.of` their machines."""
+        """Take one reading of each of B different machines: `values` (B, C), `times` (B,) in microseconds.
+
+        Returns the status (B,) and whether the window restarted (B,). The windows of the readings whose status is `SCORED` are
+        `windows.of` their machines, until these take the next one.
+        """
         if self._grid is None:
             return self._take_rows(machines, values, times)
         readings = zip(machines.tolist(), values.tolist(), times.tolist(), strict=True)

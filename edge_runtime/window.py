@@ -41,22 +41,18 @@ class Windows:
         """Empty the machine's window."""
         self._first[machine] = self._next[machine]
 
-    def push(self, machine: Machines, scaled: Columns) -> tuple[npt.NDArray[np.float32], bool | npt.NDArray[np.bool_]]:
-        """Add one reading (C items) to each machine's window.
+    def push(self, machine: int, scaled: Columns) -> tuple[npt.NDArray[np.float32], bool]:
+        """Add one reading (C items) to one machine's window.
 
-        Returns the windows (B, T, C) float32 that end with it, B = 1 for one machine, and whether they are full (...). For one
-        machine the window is a view: use it before the machine's next reading.
+        Returns the window (1, T, C) float32 that ends with it, a view: use it before the machine's next reading; and whether it is full.
         """
-        if isinstance(machine, int):
-            row = self.next_of_one[machine]
-            if row == self.room:
-                row = self.move_one(machine)
-            offset, window = self.kept.get(machine * self.room + row) or self.keep(machine, row)
-            self.pack(self.bytes, offset, *scaled)
-            self.next_of_one[machine] = row = row + 1
-            return window, row - self.first_of_one[machine] >= self.length
-        is_full = self.add(machine, scaled)
-        return self.of(machine), is_full
+        row = self.next_of_one[machine]
+        if row == self.room:
+            row = self.move_one(machine)
+        offset, window = self.kept.get(machine * self.room + row) or self.keep(machine, row)
+        self.pack(self.bytes, offset, *scaled)
+        self.next_of_one[machine] = row = row + 1
+        return window, row - self.first_of_one[machine] >= self.length
 
     def add(self, machines: npt.NDArray[np.int64], scaled: Columns) -> npt.NDArray[np.bool_]:
         """Add one reading to the window of each of different machines (B,); returns whether they are full (B,)."""

@@ -111,7 +111,8 @@ def test_many_machines_derive_as_one_does() -> None:
         values = rng.normal(0, 1, (len(who), 2))
         values[rng.random(values.shape) < 0.04] = np.nan
         values[rng.random(values.shape) < 0.02] = 1e55
-        statuses, restarts, windows = together.step_many(who, values, clocks[who])
+        statuses, restarts = together.take_many(who, values, clocks[who])
+        windows = together.windows.of(who[statuses == SCORED])
         expected = []
         for row, machine in enumerate(who.tolist()):
             status, restarted, window = alone.step(machine, values[row].tolist(), int(clocks[machine]))

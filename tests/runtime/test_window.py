@@ -50,7 +50,8 @@ def test_several_machines_at_once(rounds: list[list[int]]) -> None:
     together, alone = Windows(4, 3, 2), Windows(4, 3, 2)
     for number, machines in enumerate(rounds):
         readings = np.arange(2 * len(machines)).reshape(-1, 2) + 100.0 * number
-        got, is_full = together.push(np.array(machines, np.int64), list(readings.T))
+        is_full = together.add(np.array(machines, np.int64), list(readings.T))
+        got = together.of(np.array(machines, np.int64))
         assert (got.shape, np.shape(is_full)) == ((len(machines), 3, 2), (len(machines),))
         for row, machine in enumerate(machines):
             window, full = alone.push(machine, readings[row].tolist())
