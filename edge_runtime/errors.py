@@ -4,6 +4,7 @@
     ├── InputError              what was given cannot be used
     │   ├── TableError          a table or stream of readings: names file, row and column
     │   ├── ReadingError        values, times or machines handed to a Detector
+    │   ├── PayloadError        a message to the gateway that holds no readings of its machines
     │   └── SchemaError         a configuration or manifest: names file and the path of the fault
     ├── BundleError             a file that is not a whole, unaltered bundle this version can read
     ├── RunError                a run directory that is incomplete or does not fit
@@ -11,7 +12,8 @@
     ├── ExtraMissingError       a command whose optional dependencies are not installed
     ├── TrainingError           normal data that a model or threshold cannot be fitted to
     ├── ExportError             a model that cannot be converted, or whose variants all failed parity
-    └── OutputError             a target that cannot be written
+    ├── OutputError             a target that cannot be written
+    └── StoreError              the gateway's database cannot be opened, read or written
 
 Every message is one line: what was expected, what was found, where, and what to do. The command line
 prints it on standard error and exits with status 2.
@@ -32,6 +34,17 @@ class TableError(InputError):
 
 class ReadingError(InputError):
     """Values, times or machine ids handed to a Detector have the wrong shape, type or range."""
+
+
+class PayloadError(InputError):
+    """A message to the gateway holds no readings of its machines.
+
+    `reason` is one of a few words that the metrics count by: `json`, `shape`, `type`, `time`, `channel`, `size`, `topic`, `machine`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SchemaError(InputError):
@@ -79,3 +92,7 @@ class ExportError(AnomaliteError):
 
 class OutputError(AnomaliteError):
     """A target cannot be written (no space, no permission, not a directory)."""
+
+
+class StoreError(AnomaliteError):
+    """The gateway's database cannot be opened, read or written: another program's file, no space, read-only."""

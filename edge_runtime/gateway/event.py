@@ -1,0 +1,49 @@
+"""What goes out: alert events, each with an id by which a consumer drops repeats."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, NamedTuple
+
+from edge_runtime.readings import from_microseconds
+
+
+class AlertEvent(NamedTuple):
+    """An alarm was raised, cleared or acknowledged."""
+
+    kind: Literal["raised", "cleared", "acknowledged"]
+    alert: str
+    """The alert's id, the same for raised, acknowledged and cleared: `alert_id` of the reading that raised it."""
+    machine: str
+    bundle: str
+    """The bundle's name."""
+    digest: str
+    """The bundle's sha256."""
+    time: int
+    """Of the reading, microseconds since 1970 UTC."""
+    score: float
+    threshold: float
+    contributions: dict[str, float]
+    """Of the channels, the largest first; they add up to the score."""
+    reason: str = ""
+    """Of `cleared` and `acknowledged`: `normal`, `bundle replaced`, or who acknowledged."""
+
+    @property
+    def id(self) -> str:
+        """Of this message; a consumer that has seen it drops it."""
+        return f"{self.alert}-{self.kind}"
+
+    @property
+    def severity(self) -> float:
+        """How many times the threshold the score is."""
+        return self.score / self.threshold
+
+    def to_json(self) -> dict[str, Any]:
+        """What the MQTT message carries."""
+        named = self._asdict()
+        return {"id": self.id, **named, "time": from_microseconds(self.time).isoformat(), "severity": self.severity}
+
+
+def alert_id(machine: str, digest: str, time: int) -> str:
+    """The id of the alert that the machine's reading at `time` (microseconds) raised: the same however often it is calculated."""
+    return hashlib.sha256(f"{digest}\n{time}\n{machine}".encode()).hexdigest()[:16]
