@@ -38,7 +38,7 @@ clean: ## remove .venv and everything else that these commands set up
 	rm -rf $(VENV) .nox .asv/run build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/demo.stamp: EXTRAS := train,plot
+$(VENV)/demo.stamp: EXTRAS := train,plot,gateway
 $(VENV)/dev.stamp: EXTRAS := train,plot,dev
 # A stamp is touched only when everything is in place, so an interrupted set-up is taken up again.
 $(VENV)/demo.stamp $(VENV)/dev.stamp: pyproject.toml $(CONSTRAINTS)
