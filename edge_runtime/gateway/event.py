@@ -44,6 +44,30 @@ class AlertEvent(NamedTuple):
         return {"id": self.id, **named, "time": from_microseconds(self.time).isoformat(), "severity": self.severity}
 
 
+class LostAlerts(NamedTuple):
+    """Alerts that were never sent had to be deleted, because the storage was full: what is sent in their place."""
+
+    alerts: int
+    """So many that no delivered message of this kind has told of."""
+    total: int
+    """So many since the store was made; the next message of this kind has a larger one."""
+    first: int
+    """When the oldest of these `alerts` was raised, microseconds since 1970 UTC."""
+    last: int
+    """And the newest."""
+    kind: Literal["lost"] = "lost"
+
+    @property
+    def id(self) -> str:
+        """Of this message; a consumer that has seen it drops it."""
+        return f"lost-{self.total}-{self.first}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What the MQTT message carries."""
+        first, last = from_microseconds(self.first).isoformat(), from_microseconds(self.last).isoformat()
+        return {"id": self.id, **self._asdict(), "first": first, "last": last}
+
+
 def alert_id(machine: str, digest: str, time: int) -> str:
     """The id of the alert that the machine's reading at `time` (microseconds) raised: the same however often it is calculated."""
     return hashlib.sha256(f"{digest}\n{time}\n{machine}".encode()).hexdigest()[:16]
