@@ -53,6 +53,10 @@ class Batch:
         self._times.append(time)
         self._heard.append(arrived)
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self.__init__()  # type: ignore[misc]
+
     def readings(self) -> Readings:
         """What was gathered."""
         return Readings(
@@ -98,13 +102,25 @@ class Entrance:
 class Intake:
     """Sorts messages to the fleets, and gives each reading its time."""
 
-    def __init__(self, groups: Sequence[Group], fleets: Sequence[Fleet], of_fleet: Sequence[int], steady: SteadyTime) -> None:
-        """`of_fleet`: the fleet of each group."""
-        self.entrances = [Entrance(group, number, of_fleet[number], fleets) for number, group in enumerate(groups)]
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        fleets: Sequence[Fleet],
+        of_group: Sequence[int],
+        steady: SteadyTime,
+        command_topic: str | None = None,
+    ) -> None:
+        """`of_group`: the number of each group's fleet; `command_topic`: None where commands are not listened to."""
+        self._command_topic = command_topic
+        self.entrances = [Entrance(group, number, of_group[number], fleets) for number, group in enumerate(groups)]
         self._by_lines = {group.lines: number for number, group in enumerate(groups) if group.lines is not None}
         self._topics = Topics(groups)
         self._steady = steady
         self._fleets = fleets
+
+    def is_command(self, message: Message) -> bool:
+        """Whether a message is for the gateway itself."""
+        return message.topic == self._command_topic
 
     def place(self, message: Message) -> tuple[Entrance, str | None]:
         """The group a message belongs to, and its machine if the topic tells. Raises `PayloadError`."""
