@@ -17,7 +17,7 @@ import select
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn
 
 from edge_runtime.gateway.clock import CLOCK_SET, Clock, SystemClock
 
@@ -32,6 +32,7 @@ UNLIMITED = frozenset({"alert_raised", "alert_cleared", "alert_acknowledged", "s
 LONGEST_VALUE, LONGEST_LINE = 500, 4_000
 """Characters of a value, and bytes of a line: a pipe takes 4,096 whole or not at all."""
 STDERR = 2
+_WRONG = re.compile(r"(?:_lost|_refused|_failed|_full|_dropped|_large|_late|_missing|_stepped|_not_[a-z]+)$")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+%-]+")
 
 
@@ -62,14 +63,6 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not written anywhere")
-
-
-class Logs(Protocol):
-    """What writes events down: a `Log`, or a test's list."""
-
-    def event(self, name: str, level: Level = "info", **fields: Any) -> None:
-        """Something happened: `name` in lower case with underscores, and what there is to know of it."""
-        ...
 
 
 class Log:
@@ -106,8 +99,14 @@ class Log:
                 self._hidden.append(secret.reveal())
                 self._hidden.sort(key=len, reverse=True)
 
-    def event(self, name: str, level: Level = "info", **fields: Any) -> None:
-        """Write one line, unless there were too many of this name within the minute. Never raises, never waits."""
+    def __call__(self, name: str, /, level: Level | None = None, **fields: Any) -> None:
+        """Something happened: its name in lower case with underscores, and what there is to know of it. One line.
+
+        None is written if there were too many of this name within the minute. Without a level, an event whose name says that
+        something went wrong is a warning. Never raises, and does not wait.
+        """
+        if level is None:
+            level = "warning" if _WRONG.search(name) else "info"
         if LEVELS.index(level) < self._least:
             return
         now = self._clock.monotonic()
