@@ -22,6 +22,7 @@ COMMANDS = {
     "imports": ("benchmarks.imports", "what the modules that a device imports at start cost"),
     "window_length": ("benchmarks.window_length", "the fused LSTM kernel against the unrolled graph, by window length"),
     "batch_signature": ("benchmarks.batch_signature", "what a TFLite file with a second, batched signature costs"),
+    "gateway": ("benchmarks.gateway.command", "the gateway's promises: killed, loaded, weighed, watched for weeks"),
     "detection": ("benchmarks.detection.command", "how well each family detects, on public data (`make detection`)"),
 }
 """Each benchmark's module, whose `main(arguments) -> exit status` runs it, and what it measures."""
