@@ -14,6 +14,9 @@ from benchmarks.context import commit, machine
 PROOFS = {
     "kill": ("kill", "kill -9 at random moments, against an independent ledger"),
     "power_cut": ("kill", "the same, and what is kept in memory is gone"),
+    "load": ("load", "processor time and time to the alert, under a steady load"),
+    "memory": ("memory", "memory above the engine's floor, by the number of machines"),
+    "sd_writes": ("sd_writes", "bytes written to the card in a day"),
 }
 """Each proof's module and what it is."""
 

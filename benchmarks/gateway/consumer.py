@@ -21,13 +21,14 @@ CLIENT = "consumer"
 def main(arguments: list[str]) -> int:
     """Run the process; returns the exit status."""
     import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
     port, prefix, path = int(arguments[0]), arguments[1], Path(arguments[2])
     is_durable = arguments[3:] != ["fast"]
     ended = threading.Event()
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=CLIENT, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT, protocol=mqtt.MQTTv5)
     with path.open("a") as file:
 
         def take(client: Any, data: Any, message: Any) -> None:

@@ -51,9 +51,10 @@ class Feed:
         """As it was written."""
         data: dict[str, Any] = json.loads(path.read_text())
         data["parts"] = tuple(Part(**part) for part in data["parts"])
-        data["habits"] = Habits(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in data["habits"].items()}
-        )
+        habits: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data["habits"].items()
+        }
+        data["habits"] = Habits(**habits)
         return cls(**data)
 
 
@@ -99,11 +100,12 @@ class Ledger:
 def main(arguments: list[str]) -> int:
     """Run the process; returns the exit status."""
     import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
 
     feed, ledger = Feed.read(Path(arguments[0])), Ledger(Path(arguments[1]))
     plant = Plant(Path(feed.folder), feed.parts, feed.port)
     oracle = Oracle(plant)
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="feeder", protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="feeder", protocol=mqtt.MQTTv5)
     client.max_inflight_messages_set(0)
     client.max_queued_messages_set(0)
     client.connect("127.0.0.1", feed.port)

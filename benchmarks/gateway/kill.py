@@ -11,11 +11,8 @@ import argparse
 import json
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,11 +20,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from benchmarks.gateway import models
 from benchmarks.gateway.broker import Broker
+from benchmarks.gateway.child import Child
 from benchmarks.gateway.feeder import Feed
 from benchmarks.gateway.plant import Part, Plant
 from benchmarks.gateway.program import SERVE, Program
@@ -61,47 +58,6 @@ class Killed:
     """Wall clock of each kill, microseconds since 1970."""
     stop_s: float = 0.0
     """What SIGTERM took at the end."""
-
-
-class Child:
-    """A process whose lines on standard output are events; ended by SIGTERM."""
-
-    def __init__(self, module: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", f"benchmarks.gateway.{module}", *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self._said: dict[str, threading.Event] = {}
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def heard(self, line: str) -> threading.Event:
-        """The event that it says this line; clear it to wait for the next time."""
-        with self._lock:
-            return self._said.setdefault(line, threading.Event())
-
-    def wait_for(self, line: str, timeout_s: float = 60.0) -> None:
-        """Wait until it has said the line. Raises `RuntimeError`."""
-        if not self.heard(line).wait(timeout_s):
-            raise RuntimeError(f"{self._process.args!r} did not say {line!r} within {timeout_s:g} s")
-
-    def end(self, timeout_s: float = 90.0) -> int:
-        """SIGTERM, and its exit status."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout_s)
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.heard(line.strip()).set()
 
 
 def plant_of(folder: Path, port: int, options: argparse.Namespace) -> Plant:
