@@ -61,6 +61,9 @@ class Fleet:
         self.counts = np.zeros(room, np.int64)  # readings since the start
         self.faults: dict[int, tuple[str, ...]] = {}
         """The channels at fault, of machines with a sensor fault."""
+        self.silent_since: dict[int, int | None] = {}
+        """Of silent machines: the time of the last reading, as it was told."""
+        self._heard_again: list[int] = []
         self.changed: set[int] = set()
         """Machines whose state has changed since somebody asked."""
         self.silent_after_s = np.full(room, np.inf)
@@ -161,6 +164,7 @@ class Fleet:
 
     def _set(self, machines: npt.NDArray[np.int64], now: npt.NDArray[np.int8], wall: float) -> None:
         turned = machines[now[machines] != self.states[machines]]
+        self._heard_again += [machine for machine in turned.tolist() if self.states[machine] == SILENT]
         self.states = now
         self.since[turned] = wall
         self.changed.update(turned.tolist())
@@ -176,6 +180,11 @@ class Fleet:
             now[machines] = SILENT
             self._set(machines, now, wall)
         return [int(machine) for machine in machines]
+
+    def take_heard(self) -> list[int]:
+        """The machines that were silent and are heard again, each once."""
+        heard, self._heard_again = self._heard_again, []
+        return heard
 
     def state_name(self, machine: int) -> str:
         """One of `MACHINE_STATES`."""
