@@ -58,7 +58,9 @@ class Announcer:
         connection = (self._client.is_connected, self._client.reconnects)
         if connection != self._connection:
             self._connection = connection
-            self._waiting = {(number, machine): None for number, fleet in enumerate(fleets) for machine in range(len(fleet.names))}
+            self._waiting = {
+                (number, machine): None for number, fleet in enumerate(fleets) for machine in range(len(fleet.names))
+            }
         now = self._clock.monotonic()
         if not self._waiting or not self._client.is_connected or now < self._not_before:
             return

@@ -12,7 +12,7 @@ from edge_runtime.gateway.alerts import Work, to_outgoing
 from edge_runtime.gateway.command import Acknowledge, Begin, parse_command
 from edge_runtime.gateway.event import AlertEvent, Silence, alert_id
 from edge_runtime.gateway.fleet import Fleet, Turn
-from edge_runtime.gateway.log import Logs
+from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.store_rows import Changes, StoredAlert, StoredEvent
@@ -28,7 +28,7 @@ class Desk:
         work: Work,
         names: tuple[str, str],
         metrics: Metrics,
-        log: Logs,
+        log: Log,
     ) -> None:
         """`files`: of the fleets' bundles; `names`: the prefix of the topics and the gateway's name."""
         self._fleets, self._files, self.work = fleets, files, work
@@ -106,7 +106,9 @@ class Desk:
         command = parse_command(message.payload, is_retained=message.is_retained)
         if isinstance(command, Acknowledge):
             if not self._acknowledge(command, now, changes):
-                raise PayloadError("command", f"expected an open alert that nobody has acknowledged, got {command.alert}")
+                raise PayloadError(
+                    "command", f"expected an open alert that nobody has acknowledged, got {command.alert}"
+                )
             return f"acknowledged {command.alert}"
         known = {name for fleet in self._fleets for name in fleet.index}
         unknown = [machine for machine in command.machines if machine not in known]
@@ -147,7 +149,9 @@ class Desk:
         for machine in [name for name in self.held_back if not self.work.is_on(name, now)]:
             event = self.held_back.pop(machine)
             changes.outbox.append(to_outgoing(event, *self._names, now))
-            self._log.event("alert_raised", "warning", machine=machine, alert=event.alert, note="raised during work that is over")
+            self._log(
+                "alert_raised", "warning", machine=machine, alert=event.alert, note="raised during work that is over"
+            )
 
     def silence(self, fleet: Fleet, machine: int, now: int, changes: Changes, *, is_heard: bool) -> None:
         """A machine has gone silent, or is heard again."""
@@ -160,7 +164,7 @@ class Desk:
             fleet.silent_since.pop(machine, None)
         else:
             fleet.silent_since[machine] = event.since
-        self._log.event(f"machine_{event.kind}", "info" if is_heard else "warning", machine=name)
+        self._log(f"machine_{event.kind}", "info" if is_heard else "warning", machine=name)
         self._metrics.count_alert(name, event.kind)
         if not self.work.is_on(name, now):
             changes.outbox.append(to_outgoing(event, *self._names, now))
@@ -171,7 +175,7 @@ class Desk:
         if is_sent:
             changes.outbox.append(to_outgoing(event, *self._names, now))
         self._metrics.count_alert(event.machine, event.kind)
-        self._log.event(
+        self._log(
             f"alert_{event.kind}", "warning" if event.kind == "raised" else "info", machine=event.machine,
             alert=event.alert, score=event.score, threshold=event.threshold, in_maintenance=stored.in_maintenance,
         )  # fmt: skip

@@ -21,7 +21,7 @@ from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.intake import Batch, Intake
 from edge_runtime.gateway.keeper import Keeper
-from edge_runtime.gateway.log import Logs
+from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message, Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.publisher import Publisher
@@ -51,7 +51,7 @@ class Parts(NamedTuple):
     """None where no broker is configured: alerts are in the store, the log and on the page."""
     announcer: Announcer | None
     metrics: Metrics
-    log: Logs
+    log: Log
 
 
 class Gateway:
@@ -125,7 +125,7 @@ class Gateway:
                 entrance, readings = p.intake.decode(message)
             except PayloadError as fault:
                 p.metrics.refuse(fault.reason)
-                p.log.event("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
+                p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
                 continue
             batch = batches[entrance.fleet]
             for machine, timed in p.intake.timed(entrance, readings, message.arrived):
@@ -151,8 +151,7 @@ class Gateway:
         started = p.clock.monotonic()
         self._problem("journal", p.keeper.append(number, readings))
         verdicts, turns, fault = fleet.take(readings.ids, readings.values, readings.times)
-        if fault:
-            self._problem(f"engine of {fleet.manifest.name}", fault)
+        self._problem(f"engine of {fleet.manifest.name}", fault)
         wall = p.steady.now()
         for turn in turns:
             evidence = p.keeper.evidence(number, turn) if turn.is_raised else None
@@ -174,9 +173,9 @@ class Gateway:
             said = p.desk.obey(message, p.steady.now(), self._changes)
         except PayloadError as fault:
             p.metrics.refuse(fault.reason)
-            p.log.event("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
+            p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
         else:
-            p.log.event("command", done=said)
+            p.log("command", done=said)
 
     def _follow_clock(self) -> None:
         """The wall clock was set, or was not."""
@@ -184,12 +183,10 @@ class Gateway:
         step = p.steady.step()
         if not step:
             return
-        p.log.event("clock_stepped", "warning", seconds=step / 1e6)
+        p.log("clock_stepped", "warning", seconds=step / 1e6)
         self._changes.maintenance += p.desk.work.shift(step)
         for number, fleet in enumerate(p.fleets):
-            machines = fleet.timeline.arrivals()
-            fleet.timeline.shift(machines, step)
-            self._shift(number, machines, step)
+            self._shift(number, fleet.timeline.moved(step), step)
 
     def _shift(self, number: int, machines: Sequence[int], step: int) -> None:
         """The clock that some machines' readings are stamped by was set: their windows and alarms go on."""
@@ -211,7 +208,7 @@ class Gateway:
         if now - self._saved >= self._save_every_s:
             self._save(now)
         for line in p.store.notices():
-            p.log.event("store_notice", "error", notice=line)
+            p.log("store_notice", "error", notice=line)
 
     def _save(self, now: float) -> None:
         self._saved = now
@@ -250,10 +247,10 @@ class Gateway:
         """Remember what is the matter, or that nothing is any more; say it once."""
         if what is None:
             if self.problems.pop(about, None) is not None:
-                self.parts.log.event("recovered", about=about)
+                self.parts.log("recovered", about=about)
         elif about not in self.problems:
             self.problems[about] = what
-            self.parts.log.event("problem", "error", about=about, what=what)
+            self.parts.log("problem", "error", about=about, what=what)
         else:
             self.problems[about] = what
 

@@ -93,7 +93,9 @@ class Entrance:
             if name in self._fleet.index:
                 raise PayloadError("machine", f"expected readings of {name!r} from its own group only")
             if self._may_appear <= 0:
-                raise PayloadError("machine", f"expected one of the machines known, got {name[:80]!r}; appear = {self.group.appear}")
+                raise PayloadError(
+                    "machine", f"expected one of the machines known, got {name[:80]!r}; appear = {self.group.appear}"
+                )
             self._may_appear -= 1
             row = self.machines[name] = self._fleet.add(name, self._silent_after_s)
         return row
@@ -127,13 +129,17 @@ class Intake:
         number, machine = self._topics.find(message.topic)
         entrance = self.entrances[number]
         if message.is_retained and entrance.is_by_arrival:
-            raise PayloadError("retained", "expected readings as they are measured, got a retained message without a time")
+            raise PayloadError(
+                "retained", "expected readings as they are measured, got a retained message without a time"
+            )
         readings = entrance.decoder.decode(message.payload, machine)
         for reading in readings:
             entrance.machine(reading.machine)
         return entrance, readings
 
-    def timed(self, entrance: Entrance, readings: Sequence[Decoded], arrived: float) -> Iterator[tuple[int, Timed[Decoded]]]:
+    def timed(
+        self, entrance: Entrance, readings: Sequence[Decoded], arrived: float
+    ) -> Iterator[tuple[int, Timed[Decoded]]]:
         """Each reading's machine, and what is to be done for it now."""
         timeline = self._fleets[entrance.fleet].timeline
         if not entrance.is_by_arrival:
