@@ -57,7 +57,9 @@ class Announcer:
         connection = (self._client.is_connected, self._client.reconnects)
         if connection != self._connection:
             self._connection = connection
-            self._waiting = {(number, machine): None for number, fleet in enumerate(fleets) for machine in range(len(fleet.names))}
+            self._waiting = {
+                (number, machine): None for number, fleet in enumerate(fleets) for machine in range(len(fleet.names))
+            }
         now = self._clock.monotonic()
         if not self._waiting or not self._client.is_connected or now < self._not_before:
             return
@@ -66,7 +68,9 @@ class Announcer:
             fleet = fleets[number]
             self._token -= 1  # below zero: the publisher's are above
             payload = json.dumps(state_of(fleet, machine, acknowledged, at_work)).encode()
-            if not self._client.publish(f"{self._topic}/{fleet.names[machine]}", payload, retain=True, token=self._token):
+            if not self._client.publish(
+                f"{self._topic}/{fleet.names[machine]}", payload, retain=True, token=self._token
+            ):
                 return
             del self._waiting[number, machine]
 

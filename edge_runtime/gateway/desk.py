@@ -49,7 +49,9 @@ class Desk:
                 self.held_back[stored.machine] = event
         return orphans
 
-    def turn(self, number: int, turn: Turn, evidence: Evidence, *, at_work: bool, now: int, changes: Changes) -> AlertEvent | None:
+    def turn(
+        self, number: int, turn: Turn, evidence: Evidence, *, at_work: bool, now: int, changes: Changes
+    ) -> AlertEvent | None:
         """An alarm of fleet `number` went up or down; `now`: wall clock, microseconds. Returns the event, if it is one."""
         fleet = self._fleets[number]
         machine, manifest = fleet.names[turn.machine], fleet.manifest
@@ -115,7 +117,9 @@ class Desk:
             event = self.held_back.pop(machine, None)
             if event is not None:
                 changes.outbox.append(event_message(event, self._topic_of(machine), now))
-                self._log("alert", machine=machine, alert=event.alert, kind="raised", note="raised during work that is over")
+                self._log(
+                    "alert", machine=machine, alert=event.alert, kind="raised", note="raised during work that is over"
+                )
 
     def _record(self, stored: StoredEvent, now: int, changes: Changes, *, is_sent: bool) -> None:
         event = stored.event

@@ -20,7 +20,9 @@ from edge_runtime.state import grown
 ROOM = 16
 """Machines that a fleet has room for at first; it doubles when they are more."""
 NEVER_SEEN, SILENT, ALARM = (MACHINE_STATES.index(name) for name in ("never_seen", "silent", "alarm"))
-_STATE_OF = np.array([MACHINE_STATES.index("normal" if name == "scored" else name) if name != "collecting" else -1 for name in STATUSES])
+_STATE_OF = np.array(
+    [MACHINE_STATES.index("normal" if name == "scored" else name) if name != "collecting" else -1 for name in STATUSES]
+)
 """Of a verdict's status; a reading that waits for its period says nothing."""
 
 
@@ -120,7 +122,9 @@ class Fleet:
         codes = verdicts.alarm_codes
         turns = []
         for row in np.nonzero((codes == RAISED) | (codes == CLEARED))[0].tolist():
-            shares = sorted(zip(verdicts.channels, verdicts.contributions[row].tolist(), strict=True), key=lambda each: -each[1])
+            shares = sorted(
+                zip(verdicts.channels, verdicts.contributions[row].tolist(), strict=True), key=lambda each: -each[1]
+            )
             turns.append(
                 Turn(
                     bool(codes[row] == RAISED),
@@ -134,7 +138,9 @@ class Fleet:
             )
         return turns
 
-    def note(self, verdicts: Verdicts, times: npt.NDArray[np.int64], heard: npt.NDArray[np.float64], wall: float) -> None:
+    def note(
+        self, verdicts: Verdicts, times: npt.NDArray[np.int64], heard: npt.NDArray[np.float64], wall: float
+    ) -> None:
         """Remember what the verdicts (B,) say of their machines; `heard` (B,): when the readings arrived, monotonic."""
         ids, codes = verdicts.machines, verdicts.status_codes
         np.maximum.at(self.heard, ids, heard)
@@ -155,7 +161,9 @@ class Fleet:
         faulty = verdicts.faults[says].any(axis=1)
         for row in np.nonzero(faulty)[0].tolist():
             self.faults[int(whose[row])] = tuple(
-                name for name, is_bad in zip(verdicts.sensors, verdicts.faults[says][row].tolist(), strict=True) if is_bad
+                name
+                for name, is_bad in zip(verdicts.sensors, verdicts.faults[says][row].tolist(), strict=True)
+                if is_bad
             )
         self._set(np.unique(whose), now, wall)
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from edge_runtime.errors import PayloadError, StoreError
 from edge_runtime.gateway.alerts import Work
 from edge_runtime.gateway.announcer import Announcer
@@ -158,7 +156,9 @@ class Gateway:
         for turn in turns:
             name = fleet.names[turn.machine]
             evidence = p.keeper.evidence(number, turn) if turn.is_raised else None
-            event = p.desk.turn(number, turn, evidence, at_work=p.work.is_on(name, wall), now=wall, changes=self._changes)
+            event = p.desk.turn(
+                number, turn, evidence, at_work=p.work.is_on(name, wall), now=wall, changes=self._changes
+            )
             if event is not None:
                 self._caused[event.id] = float(readings.heard[turn.row])
                 p.keeper.mark(number, turn.machine)  # its state goes into the same transaction
@@ -175,7 +175,9 @@ class Gateway:
         now = p.steady.now()
         try:
             if message.is_retained:
-                raise PayloadError("command", "expected a command that is not retained: it would be repeated at every start")
+                raise PayloadError(
+                    "command", "expected a command that is not retained: it would be repeated at every start"
+                )
             said = p.desk.obey(message.payload, p.work, now, self._changes)
         except PayloadError as fault:
             p.metrics.refuse(fault.reason)
@@ -208,7 +210,9 @@ class Gateway:
         wall = p.steady.now()
         for fleet in p.fleets:
             for machine in fleet.go_silent(now, self.started, wall / 1e6):
-                p.desk.silent(fleet, machine, at_work=p.work.is_on(fleet.names[machine], wall), now=wall, changes=self._changes)
+                p.desk.silent(
+                    fleet, machine, at_work=p.work.is_on(fleet.names[machine], wall), now=wall, changes=self._changes
+                )
             for machine in fleet.take_heard():
                 p.desk.heard(fleet, machine, now=wall, changes=self._changes)
         p.desk.work_ended(p.work.ended(wall), wall, self._changes)

@@ -89,7 +89,9 @@ class Entrance:
             if name in self._fleet.index:
                 raise PayloadError("machine", f"expected readings of {name!r} from its own group only")
             if self._may_appear <= 0:
-                raise PayloadError("machine", f"expected one of the machines known, got {name[:80]!r}; appear = {self.group.appear}")
+                raise PayloadError(
+                    "machine", f"expected one of the machines known, got {name[:80]!r}; appear = {self.group.appear}"
+                )
             self._may_appear -= 1
             row = self.machines[name] = self._fleet.add(name, self._silent_after_s)
         return row
@@ -98,7 +100,9 @@ class Entrance:
 class Intake:
     """Sorts messages to the fleets, and gives each reading its time."""
 
-    def __init__(self, groups: Sequence[Group], fleets: Sequence[Fleet], of_fleet: Sequence[int], steady: SteadyTime) -> None:
+    def __init__(
+        self, groups: Sequence[Group], fleets: Sequence[Fleet], of_fleet: Sequence[int], steady: SteadyTime
+    ) -> None:
         """`of_fleet`: the fleet of each group."""
         self.entrances = [Entrance(group, number, of_fleet[number], fleets) for number, group in enumerate(groups)]
         self._by_lines = {group.lines: number for number, group in enumerate(groups) if group.lines is not None}
@@ -118,7 +122,9 @@ class Intake:
         """The readings in a message, of machines that are known or may appear. Raises `PayloadError`: nothing of it was taken."""
         entrance, machine = self.place(message)
         if message.is_retained and entrance.is_by_arrival:
-            raise PayloadError("retained", "expected readings as they are measured, got a retained message without a time")
+            raise PayloadError(
+                "retained", "expected readings as they are measured, got a retained message without a time"
+            )
         if machine is None and len(entrance.group.machines) == 1 and not entrance.group.appear:
             machine = entrance.group.machines[0]
         readings = entrance.decoder.decode(message.payload, machine)
@@ -126,7 +132,9 @@ class Intake:
             entrance.machine(reading.machine)
         return entrance, readings
 
-    def timed(self, entrance: Entrance, readings: Sequence[Decoded], arrived: float) -> Iterator[tuple[int, Timed[Decoded]]]:
+    def timed(
+        self, entrance: Entrance, readings: Sequence[Decoded], arrived: float
+    ) -> Iterator[tuple[int, Timed[Decoded]]]:
         """Each reading's machine, and what is to be done for it now."""
         timeline = self._fleets[entrance.fleet].timeline
         if not entrance.is_by_arrival:
