@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import made_status
 
 from edge_runtime.gateway.answers import Answers
@@ -15,19 +12,22 @@ from edge_runtime.gateway.seen import Seen
 from edge_runtime.gateway.status import Status
 from edge_runtime.gateway.web import Web
 
+START = 1e6
+
 
 class Served:
-    """Listens on a free port of loopback; `later` is added to what its clock says."""
+    """Listens on a free port of loopback. Its clock stands still, so that a slow test is none of a gateway that hangs."""
 
-    def __init__(self, status: Status | None, folder: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, status: Status | None, folder: str) -> None:
         self.later = 0.0
+        """Seconds that have passed."""
         self.faults: list[str] = []
         self.metrics = Metrics()
-        self.seen = Seen(lambda: monotonic() + self.later, lambda: made_status.NOW)
+        self.seen = Seen(lambda: START + self.later, lambda: made_status.NOW)
         answers = Answers(self.seen, Exposition(self.metrics, self.seen), Device(folder, folder, None))
         self.web = Web(answers, self.faults.append)
         if status is not None:
-            recent = made_status.filled(status, monotonic())
+            recent = made_status.filled(status, START)
             for row, machine in enumerate(status.machines):
                 self.seen.place(machine.name, recent, row)
             self.seen.publish(status)

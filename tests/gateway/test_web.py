@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import re
 import socket
 import threading
 import time
@@ -130,7 +129,7 @@ def test_the_status_is_what_the_gateway_published(served):
     assert found["machines"][-1] == json.loads(json.dumps(status.machines[-1]._asdict()))
     assert found["bundles"][0]["channels"] == ["b1", "b2", "b3", "b4"]
     assert found["alerts"][0]["contributions"] == [list(pair) for pair in status.alerts[0].contributions.items()]
-    assert found["age_s"] < 20
+    assert found["age_s"] == 0
     assert found["troubles"] == []
     assert found["device"]["cores"] >= 1
     kept = {
@@ -222,12 +221,11 @@ def test_a_gateway_that_works_is_healthy(served):
 
 def test_a_loop_that_stands_still_is_not(served):
     """After ten seconds without a status; and the page gets its age."""
-    served.later = 9.5 - served.seen.age_s()
+    served.later = 9.5
     assert health(served)[0] == 200
-    served.later += 5
-    (reason,) = health(served)[1]
-    assert re.fullmatch(r"the gateway's loop has stood still for 1[45] s", reason)
-    assert told(served, "/status.json")["age_s"] > 14
+    served.later += 5.0
+    assert health(served) == (503, ["the gateway's loop has stood still for 14 s"])
+    assert told(served, "/status.json")["age_s"] == 14.5
     served.seen.publish(served.seen.status())
     assert health(served)[0] == 200
 
