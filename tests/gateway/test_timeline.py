@@ -209,9 +209,7 @@ def test_two_copies_of_each_reading_are_no_step() -> None:
 def test_many_readings_in_a_message(step: int, inside: int) -> None:
     """Ten readings arrive together each ten seconds; the clock is set between two messages, or within one."""
     at = 40 + inside
-    some = [
-        each._replace(moment=1_000.0 + each.number // 10 * 10 + 9.02) for each in arrivals(100, {at: step})
-    ]
+    some = [each._replace(moment=1_000.0 + each.number // 10 * 10 + 9.02) for each in arrivals(100, {at: step})]
     answers, line, dropped = answered(some)
     assert answers == answered(without_steps(some))[0]
     assert (line.steps, dropped) == (1, 0)
