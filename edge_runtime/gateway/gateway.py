@@ -117,6 +117,8 @@ class Gateway:
         self._take(messages)
         if is_second:
             self._look_around(now)
+        if p.publisher is not None:
+            self._changes.delivered += self._delivered(p.publisher.pump())
         self._commit()
         p.keeper.after_commit(is_stored=self.is_stored)
         _acknowledge(messages)

@@ -17,8 +17,8 @@ from edge_runtime.gateway.status import AlertStatus, BundleStatus, MachineStatus
 from edge_runtime.gateway.store_read import Reader
 
 if TYPE_CHECKING:
+    from edge_runtime.gateway.assemble import Broker
     from edge_runtime.gateway.gateway import Gateway
-    from edge_runtime.gateway.mqtt import MqttClient
 
 
 def machine_status(fleet: Fleet, machine: int, desk: Desk, wall: float, monotonic: float) -> MachineStatus:
@@ -81,7 +81,7 @@ def alert_statuses(store: Reader, desk: Desk, most: int = 50) -> tuple[AlertStat
 class Show:
     """Publishes the gateway's status once a second."""
 
-    def __init__(self, seen: Seen, config: GatewayConfig, version: str, client: MqttClient | None) -> None:
+    def __init__(self, seen: Seen, config: GatewayConfig, version: str, client: Broker | None) -> None:
         self._seen, self._config, self._version, self._client = seen, config, version, client
         self._placed: list[int] = []
         self._alerts: tuple[AlertStatus, ...] = ()
