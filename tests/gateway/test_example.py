@@ -58,7 +58,13 @@ class Bench:
     def run(self, words: list[str] | str) -> str:
         """What a command that ends by itself prints."""
         done = subprocess.run(
-            words, cwd=self.folder, env=self._environment(), capture_output=True, text=True, check=False, shell=isinstance(words, str)
+            words,
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            shell=isinstance(words, str),
         )
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
