@@ -278,8 +278,7 @@ class Timeline(Generic[T]):
     ) -> Timed[T]:
         del self._odd[machine]
         if step < 0:
-            odd: _Odd[T] = _Odd()
-            self._odd[machine] = odd
+            self._odd[machine] = odd = _Odd[T]()
             odd.past, odd.past_until = self._last[machine], moment + COMES_AGAIN
         self._last[machine], self._arrived[machine], self._lag[machine] = time, moment, moment - time
         self.steps += 1
