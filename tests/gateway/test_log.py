@@ -202,7 +202,7 @@ def test_a_reader_that_went_away_stops_nothing() -> None:
     assert log.lost == 2
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_stops_nothing() -> None:
     """Lines are lost, and counted."""
     descriptor = os.open("/dev/full", os.O_WRONLY)
