@@ -136,6 +136,19 @@ def test_the_most_urgent_machine_is_first(serve, look):
     expect(page.locator(".card", has_text="conveyor 1")).to_contain_text("in maintenance")
 
 
+def test_a_silent_machine_s_alarm_is_not_forgotten(serve, look):
+    """It comes right after the machines in alarm, and says that there is one."""
+    machines = (
+        made_status.machine("a", "silent"),
+        made_status.machine("z", "silent", alert="1"),
+        made_status.machine("b", "alarm"),
+    )
+    page = look(serve(made_status.plant(3)._replace(machines=machines)))
+    assert names(page) == ["b", "z", "a"]
+    expect(page.locator(".card").nth(1)).to_contain_text("alarm not cleared")
+    expect(page.locator(".card").nth(2)).not_to_contain_text("alarm")
+
+
 def test_alerts_and_the_gateway_s_own_health_are_there(serve, look):
     """Severity, shares of the channels and what became of each alert; bundles, engine, broker and board."""
     page = look(serve(made_status.plant(12)))
@@ -210,6 +223,9 @@ def test_a_dead_page_does_not_look_healthy(serve, look):
     assert page.title() == "No contact – hall 2"
     assert page.locator("main").evaluate("(main) => getComputedStyle(main).filter") == "grayscale(1)"
     assert page.evaluate("document.getElementById('icon').href.includes('d92d20')") is False
+    page.locator(".card").first.click()
+    expect(page.locator("dialog")).to_contain_text("The gateway does not answer")
+    page.locator("#close").click()
     served.web.start("127.0.0.1", port)
     page.clock.fast_forward(3_000)
     expect(page.locator("#contact")).to_have_text("live")

@@ -99,7 +99,7 @@ def test_the_device_needs_numpy_and_the_standard_library() -> None:
         "tflite_runtime": {"tflite_runtime.py"},
         "matplotlib": {"plot.py"},
         "paho": {"mqtt.py", "check.py"},
-        "prometheus_client": {"metrics.py"},
+        "prometheus_client": {"exposition.py"},
     }
 
 

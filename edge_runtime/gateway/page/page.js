@@ -125,6 +125,7 @@ function showAge() {
   if (isDead) text = lastSeen === null ? "The gateway does not answer." : `The gateway does not answer: last seen ${duration(quiet / 1000)} ago. What is shown below is old.`;
   else if (isStalled) text = "The gateway answers, but does not work: what is shown below is old.";
   setText(byId("dead"), text);
+  setText(byId("details-dead"), text); // A dialog is in front of everything else.
   showTitle(isDead || isStalled);
 }
 
