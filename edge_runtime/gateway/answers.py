@@ -7,8 +7,8 @@ import json
 import math
 import os
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -46,8 +46,7 @@ class Answers:
         self._seen, self._exposition, self._device = seen, exposition, device
         self._files = {f"/{name}": _file(name) for name in sorted(os.listdir(PAGE)) if _extension(name) in TYPES}
         self._files["/"] = self._files.pop("/index.html")
-        self._lock = threading.Lock()
-        self._status: tuple[Status | None, float, Answer] | None = None
+        self._status, self._metrics = _Kept(self._write_status), _Kept(self._write_metrics)
 
     def find(self, path: str) -> Answer:
         """The answer to GET; `path` as it stands in the request, without what follows a question mark."""
@@ -55,9 +54,9 @@ class Answers:
         if found is not None:
             return found
         if path == "/status.json":
-            return self._of_status()
+            return self._status.answer(self._seen.status())
         if path == "/metrics":
-            return _packed(200, CONTENT_TYPE, self._exposition.text())
+            return self._metrics.answer(None)
         if path == "/healthz":
             return self._health()
         if path.startswith(_MACHINES) and path.endswith(_JSON):
@@ -71,16 +70,13 @@ class Answers:
             told["reasons"] = troubles
         return Answer(503 if troubles else 200, JSON, json.dumps(told).encode())
 
-    def _of_status(self) -> Answer:
-        """Written once for everyone who asks within a second."""
-        with self._lock:
-            status, now = self._seen.status(), time.monotonic()
-            if self._status is None or self._status[0] is not status or now - self._status[1] > _FRESH_S:
-                told: dict[str, Any] = {"age_s": round(self._seen.age_s(), 1), "troubles": self._seen.troubles()}
-                told["device"] = self._device.health()._asdict()
-                body = "".join(_status_text(told, status)).encode()
-                self._status = (status, now, _packed(200, JSON, body))
-            return self._status[2]
+    def _write_status(self) -> Answer:
+        told: dict[str, Any] = {"age_s": round(self._seen.age_s(), 1), "troubles": self._seen.troubles()}
+        told["device"] = self._device.health()._asdict()
+        return _packed(200, JSON, "".join(_status_text(told, self._seen.status())).encode())
+
+    def _write_metrics(self) -> Answer:
+        return _packed(200, CONTENT_TYPE, self._exposition.text())
 
     def _of_machine(self, quoted: str) -> Answer:
         try:
@@ -97,6 +93,31 @@ class Answers:
             "thresholds": [_number(each) for each in recent.thresholds.tolist()],
         }
         return _packed(200, JSON, json.dumps(told, separators=(",", ":")).encode())
+
+
+class _Kept:
+    """An answer that is written once for everyone who asks within a second, and never more than a fifth of the time.
+
+    So those who look, however many and how often, leave the processor to the thread that scores.
+    """
+
+    def __init__(self, write: Callable[[], Answer]) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._newest: tuple[object, Answer, float, float] | None = None
+
+    def answer(self, of: object) -> Answer:
+        """The one of a second ago if it still is of the same object, `of`, and always while a new one would cost too much."""
+        with self._lock:
+            began = monotonic()
+            if self._newest is not None:
+                last, answer, finished, cost = self._newest
+                if began - finished < (max(_FRESH_S, 4 * cost) if last is of else 4 * cost):
+                    return answer
+            answer = self._write()
+            finished = monotonic()
+            self._newest = (of, answer, finished, finished - began)
+            return answer
 
 
 def refusal(status: int, why: str) -> Answer:

@@ -115,9 +115,13 @@ class Exposition:
                 verdicts.add_metric([_label(bundle), status], count)
         yield verdicts
         storage = GaugeMetricFamily("anomalite_storage_bytes", "What lies on disk.", labels=["part"])
-        for part, size in dict(metrics.storage_bytes).items():
+        sizes = dict(metrics.storage_bytes)
+        limit = sizes.pop("limit", None)
+        for part, size in sizes.items():
             storage.add_metric([part], size)
         yield storage
+        if limit is not None:
+            yield GaugeMetricFamily("anomalite_storage_limit_bytes", "How much may lie on disk.", value=limit)
 
     def _timed(self) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily

@@ -70,7 +70,7 @@ class Metrics:
         self.clock_steps = 0
         """How often the wall clock, or that of a machine, was set."""
         self.storage_bytes: dict[str, int] = {}
-        """What lies on disk now, by part: `database`, `journal`."""
+        """What lies on disk now, by part: `database`, `journal`; and `limit`, how much all of them may take."""
 
     def refuse(self, reason: str) -> None:
         """One message could not be used."""

@@ -38,7 +38,9 @@ class RecentScores:
 
     def grow(self, machines: int) -> None:
         """Make room for so many; fewer than there are: nothing happens."""
-        more = np.full((INTERVALS, max(machines - self.machines, 0)), np.nan, np.float32)
+        if machines <= self.machines:
+            return
+        more = np.full((INTERVALS, machines - self.machines), np.nan, np.float32)
         with self._lock:
             self._scores = np.concatenate((self._scores, more), axis=1)
             self._thresholds = np.concatenate((self._thresholds, more), axis=1)
@@ -68,15 +70,17 @@ class RecentScores:
     def copy(self, machine: int, now: float, wall: float) -> Recent:
         """The machine's last hour, oldest first: P = 120 intervals, the last one not over yet.
 
-        `now`, `wall`: the same moment by the monotonic and by the wall clock, seconds.
+        Of one that there is no room for yet nothing is known. `now`, `wall`: the same moment by the monotonic and by the wall clock, seconds.
         """
         last = int(now // INTERVAL_S)
         numbers = np.arange(last - INTERVALS + 1, last + 1)
+        scores, thresholds = np.full((2, INTERVALS), np.nan, np.float32)
         with self._lock:
-            is_kept = (numbers <= self._newest) & (numbers > self._newest - INTERVALS)
-            scores = self._scores[numbers % INTERVALS, machine]
-            thresholds = self._thresholds[numbers % INTERVALS, machine]
-        scores[~is_kept] = thresholds[~is_kept] = np.nan
+            if machine < self.machines:
+                is_kept = (numbers <= self._newest) & (numbers > self._newest - INTERVALS)
+                places = numbers[is_kept] % INTERVALS
+                scores[is_kept] = self._scores[places, machine]
+                thresholds[is_kept] = self._thresholds[places, machine]
         times = (numbers * INTERVAL_S).astype(np.float64) + (wall - now)
         return Recent(times, scores, thresholds)
 

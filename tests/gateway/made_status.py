@@ -108,7 +108,7 @@ def plant(machines: int = 24, now: float = NOW) -> Status:
         counters={
             "messages": 1_203_400,
             "refused": {"json": 12},
-            "storage_bytes": {"database": 8_123_456, "journal": 3_000_000},
+            "storage_bytes": {"database": 8_123_456, "journal": 3_000_000, "limit": 2**28},
         },
     )
 
@@ -130,7 +130,7 @@ def hostile_plant() -> Status:
         alerts=tuple(alerts),
         broker=HOSTILE[1],
         problems=HOSTILE,
-        counters={"refused": dict.fromkeys(HOSTILE, 1), "storage_bytes": dict.fromkeys(HOSTILE, 1)},
+        counters={"refused": dict.fromkeys(HOSTILE, 1), "storage_bytes": dict.fromkeys(HOSTILE, 10**6)},
     )
 
 

@@ -63,7 +63,7 @@ def busy():
     metrics.count_alert("press 3", "raised")
     metrics.count_alert("press 12", "raised")
     metrics.count_alert("press 12", "acknowledged")
-    metrics.storage_bytes = {"database": 4096, "journal": 100}
+    metrics.storage_bytes = {"database": 4096, "journal": 100, "limit": 5000}
     metrics.stages["score"].observe(0.0003)
     metrics.alert_latency.observe(0.02)
     return metrics, seen
@@ -116,6 +116,7 @@ def test_values_are_those_of_the_gateway(busy):
         for status in STATUSES
     }
     assert samples(text, "anomalite_storage_bytes") == {("database",): 4096, ("journal",): 100}
+    assert samples(text, "anomalite_storage_limit_bytes")[()] == 5000
     for name in ("readings_total", "score", "threshold", "last_reading_timestamp_seconds"):
         field = {"readings_total": "readings", "last_reading_timestamp_seconds": "last_reading"}.get(name, name)
         wanted = {("pump", each.name): getattr(each, field) for each in machines if getattr(each, field) is not None}
@@ -210,7 +211,7 @@ def test_scrapes_do_not_disturb_the_counting_thread():
     def count():
         number = 0
         while not is_over.is_set():
-            metrics.count_alert(f"machine {number % 5000}", "raised")
+            metrics.count_alert(f"machine {number % 1000}", "raised")
             metrics.count_verdicts(f"bundle {number % 20}", np.zeros(3, np.uint8))
             metrics.refuse(f"reason {number % 20}")
             metrics.stages["score"].observe(0.001)
@@ -220,7 +221,7 @@ def test_scrapes_do_not_disturb_the_counting_thread():
     thread.start()
     before = 0.0
     try:
-        for _ in range(8):
+        for _ in range(5):
             text = page.text().decode()
             now = sum(samples(text, "anomalite_alerts_total").values())
             assert now >= before

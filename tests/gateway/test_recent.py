@@ -78,6 +78,16 @@ def test_machines_are_added_and_forgotten():
     np.testing.assert_array_equal(last, [1.0, np.nan, np.nan, np.nan, 3.0])
 
 
+def test_a_machine_without_room_is_unknown_yet():
+    """It is placed when it is first heard of, and gets room with its first score."""
+    recent = RecentScores(0)
+    assert np.isnan(recent.copy(0, 60.0, 0.0).scores).all()
+    recent.grow(1)
+    update(recent, [0], [1.0], 60.0)
+    assert np.isnan(recent.copy(1, 60.0, 0.0).scores).all()
+    assert recent.copy(0, 60.0, 0.0).scores[-1] == 1.0
+
+
 def test_an_infinite_score_is_a_very_large_one():
     """It is the most anomalous there is, so it must not look like no score."""
     recent = RecentScores(1)

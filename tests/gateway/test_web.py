@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
-from edge_runtime.gateway import web
+from edge_runtime.gateway import answers, web
 from edge_runtime.gateway.recent import INTERVALS, RecentScores
 
 pytest.importorskip("prometheus_client")
@@ -149,11 +149,45 @@ def test_the_status_is_what_the_gateway_published(served):
         assert found[name] == getattr(status, name), name
 
 
-def test_a_new_status_is_shown_at_once(served):
+@pytest.fixture
+def clock(monkeypatch):
+    """Of what is kept, in seconds; it stands still unless a test moves it."""
+    now = [100.0]
+    monkeypatch.setattr(answers, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_new_status_is_shown_at_once(served, clock):
     """Though an answer is kept for a second for all who ask."""
+    status = served.seen.status()
     assert told(served, "/status.json")["reconnects"] == 2
-    served.seen.publish(served.seen.status()._replace(reconnects=3))
+    clock[0] += 0.001
+    served.seen.publish(status._replace(reconnects=3))
     assert told(served, "/status.json")["reconnects"] == 3
+    served.later = 5.0
+    clock[0] += 0.9
+    assert told(served, "/status.json")["age_s"] == 0
+    clock[0] += 0.2
+    assert told(served, "/status.json")["age_s"] == 5
+
+
+@pytest.mark.parametrize("path", ["/status.json", "/metrics"])
+def test_those_who_look_take_a_fifth_of_the_time(served, clock, monkeypatch, path):
+    """An answer that takes three seconds to write is kept for twelve, whatever happens in between."""
+    written = []
+
+    def slow(seconds=3.0):
+        written.append(clock[0])
+        clock[0] += seconds
+        return []
+
+    monkeypatch.setattr(served.seen, "troubles", slow)
+    for _ in range(100):
+        served.seen.publish(served.seen.status()._replace())
+        assert ask(served, path)[0].status == 200
+        clock[0] += 1.0
+    assert np.diff(written).min() >= 15
+    assert len(written) > 5
 
 
 def test_numbers_that_json_does_not_have_are_null(served):

@@ -17,7 +17,7 @@ function marks(alert, hasBroker) {
 
 function shares(alert) {
   const rows = contributions(alert.contributions, MOST).map(({ channel, share }) =>
-    make("li", {}, make("span", { class: "channel" }, named(channel)), shareBar(share), make("span", { class: "percent" }, `${Math.round(share * 100)} %`)),
+    make("li", {}, make("span", { class: "channel", title: channel }, named(channel)), shareBar(share), make("span", { class: "percent" }, `${Math.round(share * 100)} %`)),
   );
   const left = alert.contributions.length - rows.length;
   if (left > 0) rows.push(make("li", { class: "note" }, `and ${left} more`));
@@ -33,7 +33,7 @@ function element(alert, status, isNamed) {
     make(
       "div",
       { class: "alert-head" },
-      isNamed ? make("a", { class: "who", href: linkTo(alert.machine) }, named(alert.machine)) : null,
+      isNamed ? make("a", { class: "who", title: alert.machine, href: linkTo(alert.machine) }, named(alert.machine)) : null,
       make("span", { class: "severity" }, severity),
     ),
     make(

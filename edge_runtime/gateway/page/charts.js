@@ -38,16 +38,16 @@ const pathOf = (points) =>
     })
     .join("");
 
+const column = (x, width, top, bottom) => `M${x.toFixed(1)} ${bottom.toFixed(1)}V${top.toFixed(1)}h${width.toFixed(2)}V${bottom.toFixed(1)}z`;
+
 export function sparkline(recent) {
   const [width, height] = [240, 40];
   const svg = draw("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   const step = width / recent.scores.length;
   const y = (ratio) => height - (Math.min(ratio, FULL) / FULL) * (height - 2) - 1;
   const ratios = recent.scores.map((score, place) => ratioOf(score, recent.thresholds[place]));
-  ratios.forEach((ratio, place) => {
-    if (ratio > 1) svg.append(draw("rect", { class: "over", x: (place * step).toFixed(1), y: y(ratio).toFixed(1), width: step.toFixed(1), height: (y(0) - y(ratio)).toFixed(1) }));
-  });
   svg.append(
+    draw("path", { class: "over", d: ratios.map((ratio, place) => (ratio > 1 ? column(place * step, step, y(ratio), y(0)) : "")).join("") }),
     draw("path", { class: "limit", d: `M0 ${height / 2}H${width}` }),
     draw("path", { class: "line", d: pathOf(ratios.map((ratio, place) => (ratio === null ? null : [(place + 0.5) * step, y(ratio)]))) }),
   );
@@ -105,11 +105,11 @@ export function chart(recent, width) {
       draw("text", { class: "tick", x: x(time), y: height - 8, "text-anchor": "middle" }, shortTime(time)),
     );
   }
-  recent.scores.forEach((score, place) => {
+  const columns = recent.scores.map((score, place) => {
     const limit = recent.thresholds[place];
-    if (score === null || limit === null || score <= limit) return;
-    svg.append(draw("rect", { class: "over", x: x(recent.times[place]), y: y(score), width: x(30) - x(0), height: Math.max(y(limit) - y(score), 1) }));
+    return score === null || limit === null || score <= limit ? "" : column(x(recent.times[place]), x(30) - x(0), y(score), y(limit));
   });
+  svg.append(draw("path", { class: "over", d: columns.join("") }));
   const middle = (place) => x(recent.times[place] + 15);
   const points = (values) => values.map((value, place) => (value === null ? null : [middle(place), y(value)]));
   svg.append(

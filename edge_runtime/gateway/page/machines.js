@@ -53,10 +53,12 @@ class Card {
       setText(this.told, machine.score === null ? "no score yet" : `score ${number(machine.score)}, threshold ${number(machine.threshold)}`);
     }
     const badges = [];
+    const hasAlarm = machine.alert !== null && machine.state !== "alarm";
+    if (hasAlarm) badges.push(["bad", "alarm not cleared"]);
     if (machine.fault_channels.length) badges.push(["warn", "at fault: ", listed(machine.fault_channels, 3)]);
     if (machine.is_acknowledged) badges.push(["calm", "acknowledged"]);
     if (machine.in_maintenance) badges.push(["calm", "in maintenance"]);
-    const text = JSON.stringify([machine.fault_channels, machine.is_acknowledged, machine.in_maintenance]);
+    const text = JSON.stringify([hasAlarm, machine.fault_channels, machine.is_acknowledged, machine.in_maintenance]);
     if (this.text !== text) {
       this.text = text;
       this.badges.replaceChildren(...badges.map(([kind, ...parts]) => make("span", { class: `mark ${kind}` }, ...parts)));

@@ -44,17 +44,18 @@ function showDevice(device) {
 function showMessages(status) {
   const counters = status.counters ?? {};
   const refused = Object.entries(counters.refused ?? {});
-  const stored = Object.entries(counters.storage_bytes ?? {});
+  const { limit, ...parts } = counters.storage_bytes ?? {};
+  const stored = Object.values(parts).reduce((sum, size) => sum + size, 0) / 2 ** 20;
   facts(byId("messages"), [
     ["Broker", status.broker === null ? "none configured" : make("span", {}, named(status.broker), status.is_connected ? " connected" : " away"), status.broker !== null && !status.is_connected ? "bad" : null],
     ["Reconnected", status.broker === null ? null : String(status.reconnects)],
     ["Waiting to be read", String(status.inbox)],
-    ["Waiting to be sent", String(status.outbox)],
+    ["Waiting to be sent", status.broker === null ? null : String(status.outbox)],
     ["Received", counters.messages?.toLocaleString()],
     ["Dropped, too many at once", counters.dropped ? counters.dropped.toLocaleString() : null, "warn"],
     ["Refused", refused.length ? listed(refused.map(([reason, count]) => `${reason} ${count.toLocaleString()}`)) : null, "warn"],
     ["Lost unsent", counters.outbox_lost ? counters.outbox_lost.toLocaleString() : null, "bad"],
-    ["On disk", stored.length ? listed(stored.map(([name, size]) => `${name} ${mb(size / 2 ** 20)}`)) : null],
+    ["On disk", stored > 0 ? `${mb(stored)}${limit ? ` of at most ${mb(limit / 2 ** 20)}` : ""}` : null],
   ]);
 }
 
@@ -125,6 +126,7 @@ function showAge() {
   if (isDead) text = lastSeen === null ? "The gateway does not answer." : `The gateway does not answer: last seen ${duration(quiet / 1000)} ago. What is shown below is old.`;
   else if (isStalled) text = "The gateway answers, but does not work: what is shown below is old.";
   setText(byId("dead"), text);
+  setText(byId("details-dead"), text); // A dialog is in front of everything else.
   showTitle(isDead || isStalled);
 }
 

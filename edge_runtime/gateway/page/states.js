@@ -39,7 +39,7 @@ const collator = new Intl.Collator(undefined, { numeric: true });
 
 function rank(machine) {
   const place = ORDER.indexOf(machine.state);
-  if (machine.state !== "alarm") return place < 0 ? 1 : place;
+  if (machine.state !== "alarm") return machine.alert !== null ? 0 : place < 0 ? 1 : place; // Silent, with an alarm before that.
   return machine.in_maintenance ? -0.2 : machine.is_acknowledged ? -0.5 : -1;
 }
 
