@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import Broker
+from broker import free_port, running
 from demo_run import REPOSITORY, Demo
 
 EXAMPLE = REPOSITORY / "examples" / "gateway"
@@ -58,7 +57,13 @@ class Bench:
     def run(self, words: list[str] | str) -> str:
         """What a command that ends by itself prints."""
         done = subprocess.run(
-            words, cwd=self.folder, env=self._environment(), capture_output=True, text=True, check=False, shell=isinstance(words, str)
+            words,
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            shell=isinstance(words, str),
         )
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
@@ -113,19 +118,17 @@ def until(holds: Callable[[], Any], what: str, within_s: float = 60.0) -> Any:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, demo: Demo, broker: Broker) -> Iterator[Bench]:
+def bench(tmp_path: Path, demo: Demo) -> Iterator[Bench]:
     """Example and bundle in a folder, and a broker that runs."""
     (tmp_path / "runs").mkdir()
     shutil.copy(demo.bundle, tmp_path / "runs")
     shutil.copytree(EXAMPLE, tmp_path / "examples" / "gateway")
     (tmp_path / "examples" / "ims_bearing").mkdir()
     shutil.copy(REPOSITORY / "examples" / "ims_bearing" / "readings.csv", tmp_path / "examples" / "ims_bearing")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    bench = Bench(tmp_path, broker.port, port)
-    yield bench
-    bench.end()
+    with running(tmp_path / "broker") as broker:
+        bench = Bench(tmp_path, broker.port, free_port())
+        yield bench
+        bench.end()
 
 
 def test_the_alarm_is_in_mqtt_in_the_metrics_and_on_the_page(bench: Bench) -> None:
