@@ -74,7 +74,7 @@ def test_the_commands_of_the_readme_run(folder: Path) -> None:
 
 def test_the_configuration_of_the_readme_is_whole() -> None:
     """It is all that is needed, and its keys are the only ones without a default."""
-    (block,) = _blocks("toml")
+    _, block = _blocks("toml")
     config = parse_config(block.encode(), "README.md")
     assert (config.name, config.data.files, config.sampling.period_s) == ("pump", ("normal.csv",), 1.0)
     for line in ('name = "pump"\n', "period_s = 1 ", "longest_gap_s = 10 ", 'files = ["normal.csv"] '):

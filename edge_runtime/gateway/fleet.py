@@ -1,0 +1,188 @@
+"""The machines that share a bundle: names to rows of one `Detector`, what is known of each, and who has gone silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.detector import Detector
+from edge_runtime.errors import EngineError
+from edge_runtime.gateway.message import Decoded
+from edge_runtime.gateway.status import MACHINE_STATES
+from edge_runtime.gateway.timeline import Timeline
+from edge_runtime.readings import ACTIVE, CLEARED, COLLECTING, GAP, RAISED, SCORED, STATUSES, Verdicts
+from edge_runtime.state import grown
+
+ROOM = 16
+"""Machines that a fleet has room for at first; it doubles when they are more."""
+NEVER_SEEN, SILENT, ALARM = (MACHINE_STATES.index(name) for name in ("never_seen", "silent", "alarm"))
+_STATE_OF = np.array([MACHINE_STATES.index("normal" if name == "scored" else name) if name != "collecting" else -1 for name in STATUSES])
+"""Of a verdict's status; a reading that waits for its period says nothing."""
+
+
+class Turn(NamedTuple):
+    """An alarm went up or down."""
+
+    is_raised: bool
+    machine: int
+    row: int
+    """Of the readings handed over."""
+    time: int
+    score: float
+    threshold: float
+    contributions: dict[str, float]
+    """Of the inputs, the largest first."""
+
+
+class Fleet:
+    """The machines of one bundle."""
+
+    def __init__(self, bundle: Bundle, detector: Detector) -> None:
+        self.bundle, self.detector = bundle, detector
+        self.manifest = detector.manifest
+        sampling = self.manifest.sampling
+        self.timeline: Timeline[Decoded] = Timeline(sampling.period_s, sampling.longest_gap_s, detector.machines)
+        self.names: list[str] = []
+        self.index: dict[str, int] = {}
+        """Each machine's row by its name."""
+        self.open: dict[int, str] = {}
+        """The id of the alert that each machine in alarm has raised."""
+        room = detector.machines
+        self.states = np.full(room, NEVER_SEEN, np.int8)
+        self.since = np.zeros(room)  # wall clock, seconds since 1970
+        self.heard = np.full(room, -np.inf)  # when its last reading arrived, by the monotonic clock
+        self.newest = np.full(room, np.iinfo(np.int64).min)  # the time of its newest reading, microseconds
+        self.scores = np.full(room, np.nan, np.float32)
+        self.thresholds = np.full(room, self.manifest.threshold.value, np.float32)
+        self.counts = np.zeros(room, np.int64)  # readings since the start
+        self.faults: dict[int, tuple[str, ...]] = {}
+        """The channels at fault, of machines with a sensor fault."""
+        self.changed: set[int] = set()
+        """Machines whose state has changed since somebody asked."""
+        self.silent_after_s = np.full(room, np.inf)
+
+    def add(self, name: str, silent_after_s: float) -> int:
+        """Take a machine in; it is silent after so many seconds without readings. Returns its row."""
+        machine = len(self.names)
+        if machine == self.detector.machines:
+            self._grow(2 * machine)
+        self.names.append(name)
+        self.silent_after_s[machine] = silent_after_s
+        self.index[name] = machine
+        self.changed.add(machine)
+        return machine
+
+    def _grow(self, room: int) -> None:
+        self.detector = grown(self.detector, room)
+        self.timeline.grow(room)
+        for name, fill in (
+            ("states", NEVER_SEEN), ("since", 0.0), ("heard", -np.inf), ("newest", np.iinfo(np.int64).min),
+            ("scores", np.nan), ("thresholds", self.manifest.threshold.value), ("counts", 0), ("silent_after_s", np.inf),
+        ):  # fmt: skip
+            old = getattr(self, name)
+            new = np.full(room, fill, old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+    def take(
+        self, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
+    ) -> tuple[Verdicts, list[Turn], list[str]]:
+        """Score readings in order of arrival: rows `ids` (B,), `values` (B, C), `times` (B,) in microseconds.
+
+        Returns the verdicts, the alarms that went up or down in order, and what went wrong with the engine.
+        """
+        faults: list[str] = []
+        moments = times.view("datetime64[us]")
+        try:
+            verdicts = self.detector.update_many(ids, values, moments)
+        except EngineError as fault:  # of one machine's window: the others must not suffer
+            verdicts = self._one_by_one(ids, values, moments, faults)
+            faults = faults or [str(fault)]
+        return verdicts, self._turns(verdicts, times), faults
+
+    def _one_by_one(
+        self, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], moments: Any, faults: list[str]
+    ) -> Verdicts:
+        """The readings after a failed call: most have entered their windows, so these begin anew."""
+        for machine in set(ids.tolist()):
+            self.detector.reset(machine)
+        verdicts = Verdicts(len(ids), self.manifest.input_names, one_machine=False, sensors=self.manifest.channel_names)
+        verdicts.machines[:], verdicts.times[:], verdicts.status_codes[:] = ids, moments, GAP
+        verdicts.thresholds[:] = self.manifest.threshold.value
+        faults.append(f"{self.manifest.name}: the engine failed on readings of {len(set(ids.tolist()))} machines")
+        return verdicts
+
+    def _turns(self, verdicts: Verdicts, times: npt.NDArray[np.int64]) -> list[Turn]:
+        codes = verdicts.alarm_codes
+        turns = []
+        for row in np.nonzero((codes == RAISED) | (codes == CLEARED))[0].tolist():
+            shares = sorted(zip(verdicts.channels, verdicts.contributions[row].tolist(), strict=True), key=lambda each: -each[1])
+            turns.append(
+                Turn(
+                    bool(codes[row] == RAISED),
+                    int(verdicts.machines[row]),
+                    row,
+                    int(times[row]),
+                    float(verdicts.scores[row]),
+                    float(verdicts.thresholds[row]),
+                    dict(shares),
+                )
+            )
+        return turns
+
+    def note(self, verdicts: Verdicts, times: npt.NDArray[np.int64], heard: npt.NDArray[np.float64], wall: float) -> None:
+        """Remember what the verdicts (B,) say of their machines; `heard` (B,): when the readings arrived, monotonic."""
+        ids, codes = verdicts.machines, verdicts.status_codes
+        np.maximum.at(self.heard, ids, heard)
+        np.add.at(self.counts, ids, 1)
+        is_late = (codes == GAP) & (times <= self.newest[ids])
+        np.maximum.at(self.newest, ids, times)
+        scored = codes == SCORED
+        self.scores[ids[scored]] = verdicts.scores[scored]
+        self.thresholds[ids] = verdicts.thresholds
+        says = (codes != COLLECTING) & ~is_late
+        whose = ids[says]
+        states = _STATE_OF[codes[says]]
+        active = verdicts.alarm_codes[says]
+        states = np.where((active == RAISED) | (active == ACTIVE), ALARM, states)
+        # Of several readings of a machine the last one counts: numpy assigns in order.
+        now = self.states.copy() if len(whose) else self.states
+        now[whose] = states
+        faulty = verdicts.faults[says].any(axis=1)
+        for row in np.nonzero(faulty)[0].tolist():
+            self.faults[int(whose[row])] = tuple(
+                name for name, is_bad in zip(verdicts.sensors, verdicts.faults[says][row].tolist(), strict=True) if is_bad
+            )
+        self._set(np.unique(whose), now, wall)
+
+    def _set(self, machines: npt.NDArray[np.int64], now: npt.NDArray[np.int8], wall: float) -> None:
+        turned = machines[now[machines] != self.states[machines]]
+        self.states = now
+        self.since[turned] = wall
+        self.changed.update(turned.tolist())
+
+    def go_silent(self, monotonic: float, started: float, wall: float) -> list[int]:
+        """The machines that have just gone silent: nothing heard for too long, or not since the gateway started."""
+        count = len(self.names)
+        heard = np.maximum(self.heard[:count], started)
+        silent = (monotonic - heard > self.silent_after_s[:count]) & (self.states[:count] != SILENT)
+        machines = np.nonzero(silent)[0]
+        if len(machines):
+            now = self.states.copy()
+            now[machines] = SILENT
+            self._set(machines, now, wall)
+        return [int(machine) for machine in machines]
+
+    def state_name(self, machine: int) -> str:
+        """One of `MACHINE_STATES`."""
+        return MACHINE_STATES[self.states[machine]]
+
+
+def room_for(names: Iterable[str], appear: int) -> int:
+    """How many machines a detector should have room for at first."""
+    known = len(list(names))
+    return max(known + min(appear, ROOM), 1)
