@@ -20,7 +20,9 @@ from edge_runtime.state import grown
 ROOM = 16
 """Machines that a fleet has room for at first; it doubles when they are more."""
 NEVER_SEEN, SILENT, ALARM = (MACHINE_STATES.index(name) for name in ("never_seen", "silent", "alarm"))
-_STATE_OF = np.array([MACHINE_STATES.index("normal" if name == "scored" else name) if name != "collecting" else -1 for name in STATUSES])
+_STATE_OF = np.array(
+    [MACHINE_STATES.index("normal" if name == "scored" else name) if name != "collecting" else -1 for name in STATUSES]
+)
 """Of a verdict's status; a reading that waits for its period says nothing."""
 
 
@@ -61,6 +63,9 @@ class Fleet:
         self.counts = np.zeros(room, np.int64)  # readings since the start
         self.faults: dict[int, tuple[str, ...]] = {}
         """The channels at fault, of machines with a sensor fault."""
+        self.silent_since: dict[int, int | None] = {}
+        """Of silent machines: the time of the last reading, as it was told."""
+        self._heard_again: list[int] = []
         self.changed: set[int] = set()
         """Machines whose state has changed since somebody asked."""
         self.silent_after_s = np.full(room, np.inf)
@@ -90,37 +95,39 @@ class Fleet:
 
     def take(
         self, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
-    ) -> tuple[Verdicts, list[Turn], list[str]]:
+    ) -> tuple[Verdicts, list[Turn], str | None]:
         """Score readings in order of arrival: rows `ids` (B,), `values` (B, C), `times` (B,) in microseconds.
 
-        Returns the verdicts, the alarms that went up or down in order, and what went wrong with the engine.
+        Returns the verdicts, the alarms that went up or down in order, and what is wrong with the engine.
         """
-        faults: list[str] = []
         moments = times.view("datetime64[us]")
+        fault = None
         try:
             verdicts = self.detector.update_many(ids, values, moments)
-        except EngineError as fault:  # of one machine's window: the others must not suffer
-            verdicts = self._one_by_one(ids, values, moments, faults)
-            faults = faults or [str(fault)]
-        return verdicts, self._turns(verdicts, times), faults
+        except EngineError as error:
+            verdicts, fault = self._without_engine(ids, moments), str(error)
+        return verdicts, self._turns(verdicts, times), fault
 
-    def _one_by_one(
-        self, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], moments: Any, faults: list[str]
-    ) -> Verdicts:
-        """The readings after a failed call: most have entered their windows, so these begin anew."""
-        for machine in set(ids.tolist()):
-            self.detector.reset(machine)
-        verdicts = Verdicts(len(ids), self.manifest.input_names, one_machine=False, sensors=self.manifest.channel_names)
+    def _without_engine(self, ids: npt.NDArray[np.int64], moments: Any) -> Verdicts:
+        """Every reading has an answer: a gap. The windows that were due hold readings nobody scored, so they begin anew."""
+        steps, whose = self.detector.steps(), np.unique(ids)
+        for name in ("windows", "derive", "smooth", "alarm"):  # the alarm forgets its recent scores, and stays as it is
+            if name in steps:
+                steps[name].restart(whose)
+        manifest = self.manifest
+        verdicts = Verdicts(len(ids), manifest.input_names, one_machine=False, sensors=manifest.channel_names)
         verdicts.machines[:], verdicts.times[:], verdicts.status_codes[:] = ids, moments, GAP
-        verdicts.thresholds[:] = self.manifest.threshold.value
-        faults.append(f"{self.manifest.name}: the engine failed on readings of {len(set(ids.tolist()))} machines")
+        verdicts.thresholds[:] = manifest.threshold.value
+        verdicts.alarm_codes[:] = steps["alarm"].state(ids)
         return verdicts
 
     def _turns(self, verdicts: Verdicts, times: npt.NDArray[np.int64]) -> list[Turn]:
         codes = verdicts.alarm_codes
         turns = []
         for row in np.nonzero((codes == RAISED) | (codes == CLEARED))[0].tolist():
-            shares = sorted(zip(verdicts.channels, verdicts.contributions[row].tolist(), strict=True), key=lambda each: -each[1])
+            shares = sorted(
+                zip(verdicts.channels, verdicts.contributions[row].tolist(), strict=True), key=lambda each: -each[1]
+            )
             turns.append(
                 Turn(
                     bool(codes[row] == RAISED),
@@ -134,7 +141,9 @@ class Fleet:
             )
         return turns
 
-    def note(self, verdicts: Verdicts, times: npt.NDArray[np.int64], heard: npt.NDArray[np.float64], wall: float) -> None:
+    def note(
+        self, verdicts: Verdicts, times: npt.NDArray[np.int64], heard: npt.NDArray[np.float64], wall: float
+    ) -> None:
         """Remember what the verdicts (B,) say of their machines; `heard` (B,): when the readings arrived, monotonic."""
         ids, codes = verdicts.machines, verdicts.status_codes
         np.maximum.at(self.heard, ids, heard)
@@ -155,12 +164,15 @@ class Fleet:
         faulty = verdicts.faults[says].any(axis=1)
         for row in np.nonzero(faulty)[0].tolist():
             self.faults[int(whose[row])] = tuple(
-                name for name, is_bad in zip(verdicts.sensors, verdicts.faults[says][row].tolist(), strict=True) if is_bad
+                name
+                for name, is_bad in zip(verdicts.sensors, verdicts.faults[says][row].tolist(), strict=True)
+                if is_bad
             )
         self._set(np.unique(whose), now, wall)
 
     def _set(self, machines: npt.NDArray[np.int64], now: npt.NDArray[np.int8], wall: float) -> None:
         turned = machines[now[machines] != self.states[machines]]
+        self._heard_again += [machine for machine in turned.tolist() if self.states[machine] == SILENT]
         self.states = now
         self.since[turned] = wall
         self.changed.update(turned.tolist())
@@ -176,6 +188,11 @@ class Fleet:
             now[machines] = SILENT
             self._set(machines, now, wall)
         return [int(machine) for machine in machines]
+
+    def take_heard(self) -> list[int]:
+        """The machines that were silent and are heard again, each once."""
+        heard, self._heard_again = self._heard_again, []
+        return heard
 
     def state_name(self, machine: int) -> str:
         """One of `MACHINE_STATES`."""

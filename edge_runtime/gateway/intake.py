@@ -93,7 +93,9 @@ class Entrance:
             if name in self._fleet.index:
                 raise PayloadError("machine", f"expected readings of {name!r} from its own group only")
             if self._may_appear <= 0:
-                raise PayloadError("machine", f"expected one of the machines known, got {name[:80]!r}; appear = {self.group.appear}")
+                raise PayloadError(
+                    "machine", f"expected one of the machines known, got {name[:80]!r}; appear = {self.group.appear}"
+                )
             self._may_appear -= 1
             row = self.machines[name] = self._fleet.add(name, self._silent_after_s)
         return row
@@ -113,8 +115,8 @@ class Intake:
         """`of_group`: the number of each group's fleet; `command_topic`: None where commands are not listened to."""
         self._command_topic = command_topic
         self.entrances = [Entrance(group, number, of_group[number], fleets) for number, group in enumerate(groups)]
-        self._by_lines = {group.lines: number for number, group in enumerate(groups) if group.lines is not None}
         self._topics = Topics(groups)
+        self.subscriptions = self._topics.subscriptions
         self._steady = steady
         self._fleets = fleets
 
@@ -122,27 +124,22 @@ class Intake:
         """Whether a message is for the gateway itself."""
         return message.topic == self._command_topic
 
-    def place(self, message: Message) -> tuple[Entrance, str | None]:
-        """The group a message belongs to, and its machine if the topic tells. Raises `PayloadError`."""
-        number = self._by_lines.get(message.topic)
-        if number is not None:
-            return self.entrances[number], None
-        number, machine = self._topics.find(message.topic)
-        return self.entrances[number], machine
-
     def decode(self, message: Message) -> tuple[Entrance, list[Decoded]]:
         """The readings in a message, of machines that are known or may appear. Raises `PayloadError`: nothing of it was taken."""
-        entrance, machine = self.place(message)
+        number, machine = self._topics.find(message.topic)
+        entrance = self.entrances[number]
         if message.is_retained and entrance.is_by_arrival:
-            raise PayloadError("retained", "expected readings as they are measured, got a retained message without a time")
-        if machine is None and len(entrance.group.machines) == 1 and not entrance.group.appear:
-            machine = entrance.group.machines[0]
+            raise PayloadError(
+                "retained", "expected readings as they are measured, got a retained message without a time"
+            )
         readings = entrance.decoder.decode(message.payload, machine)
         for reading in readings:
             entrance.machine(reading.machine)
         return entrance, readings
 
-    def timed(self, entrance: Entrance, readings: Sequence[Decoded], arrived: float) -> Iterator[tuple[int, Timed[Decoded]]]:
+    def timed(
+        self, entrance: Entrance, readings: Sequence[Decoded], arrived: float
+    ) -> Iterator[tuple[int, Timed[Decoded]]]:
         """Each reading's machine, and what is to be done for it now."""
         timeline = self._fleets[entrance.fleet].timeline
         if not entrance.is_by_arrival:

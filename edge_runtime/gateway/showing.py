@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from edge_runtime.gateway.fleet import NEVER_SEEN, Fleet
+import numpy as np
+
+from edge_runtime.gateway.desk import Desk
+from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.status import BundleStatus, MachineStatus
 
 
-class Marks(NamedTuple):
-    """What people have said of machines and alerts."""
-
-    acknowledged: frozenset[str]
-    """Alerts, by id, that are open."""
-    at_work: frozenset[str]
-    """Machines that are being worked on."""
-
-
-def machine_statuses(fleets: Sequence[Fleet], marks: Marks, wall: float, monotonic: float) -> Iterator[MachineStatus]:
-    """Every machine, fleet by fleet."""
-    for fleet in fleets:
-        count, bundle = len(fleet.names), fleet.manifest.name
-        columns = (
-            fleet.states[:count], fleet.since[:count], fleet.heard[:count], fleet.scores[:count],
-            fleet.thresholds[:count], fleet.counts[:count],
-        )  # fmt: skip
-        rows = zip(fleet.names, *(column.tolist() for column in columns), strict=True)
-        for machine, (name, state, since, heard, score, threshold, readings) in enumerate(rows):
-            alert = fleet.open.get(machine)
-            yield MachineStatus(
-                name,
-                bundle,
-                fleet.state_name(machine),
-                since,
-                None if state == NEVER_SEEN or heard < 0 else wall - (monotonic - heard),
-                score if score == score else None,
-                threshold,
-                alert,
-                alert in marks.acknowledged,
-                name in marks.at_work,
-                fleet.faults.get(machine, ()) if fleet.state_name(machine) == "sensor_fault" else (),
-                readings,
-            )
+def machine_status(fleet: Fleet, machine: int, desk: Desk, wall: float, monotonic: float) -> MachineStatus:
+    """One machine, by its row; `wall` and `monotonic` are the same moment, seconds."""
+    name, alert, state = fleet.names[machine], fleet.open.get(machine), fleet.state_name(machine)
+    heard, score = float(fleet.heard[machine]), float(fleet.scores[machine])
+    return MachineStatus(
+        name,
+        fleet.manifest.name,
+        state,
+        float(fleet.since[machine]),
+        wall - (monotonic - heard) if heard > -np.inf else None,
+        score if score == score else None,
+        float(fleet.thresholds[machine]),
+        alert,
+        alert in desk.acknowledged,
+        desk.work.is_on(name, round(wall * 1e6)),
+        fleet.faults.get(machine, ()) if state == "sensor_fault" else (),
+        int(fleet.counts[machine]),
+    )
 
 
 def bundle_statuses(fleets: Sequence[Fleet], files: Sequence[str]) -> tuple[BundleStatus, ...]:
