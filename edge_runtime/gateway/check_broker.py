@@ -35,13 +35,13 @@ def broker_findings(config: GatewayConfig, mqtt: MQTT, password: str | None) -> 
         subscriptions.append((f"{own}/commands", 1))
     trial = _Trial(mqtt, config.name, password)
     try:
+        findings = [] if mqtt.tls is None else _certificate_findings(where, mqtt, mqtt.tls)
         fault = trial.login()
         if fault:
-            return [wrong("broker", f"{where}: {fault}")]
-        findings = [
+            return [*findings, wrong("broker", f"{where}: {fault}")]
+        findings += [
             fine("broker", f"{where}: lets {'user ' + mqtt.user if mqtt.user else 'anyone'} in, MQTT {mqtt.version}")
         ]
-        findings += _certificate_findings(where, trial.client)
         return [
             *findings,
             *_subscription_findings(where, trial, subscriptions),
@@ -168,9 +168,13 @@ def _publication_findings(where: str, trial: _Trial, own: str) -> list[Finding]:
     ]
 
 
-def _certificate_findings(where: str, client: Client) -> list[Finding]:
-    sock = client.socket()
-    shown = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+def _certificate_findings(where: str, mqtt: MQTT, tls: TLS) -> list[Finding]:
+    """Of the broker's certificate. Raises `OSError` where TLS is not spoken, or not accepted; paho would leave such a socket open."""
+    with (
+        socket.create_connection((mqtt.host, mqtt.broker_port), WAIT_S) as plain,
+        _context(tls).wrap_socket(plain, server_hostname=mqtt.host) as encrypted,
+    ):
+        shown = encrypted.getpeercert()
     if not shown or "notAfter" not in shown:
         return []
     end = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 
 from edge_runtime.errors import PayloadError, StoreError
 from edge_runtime.gateway.announcer import Announcer
@@ -39,6 +38,8 @@ class Parts(NamedTuple):
     clock: Clock
     steady: SteadyTime
     fleets: list[Fleet]
+    files: list[str]
+    """The bundles of the fleets."""
     recent: list[RecentScores]
     """One for each fleet."""
     intake: Intake
@@ -69,6 +70,16 @@ class Gateway:
         """What could not be stored yet."""
         self._caused: dict[str, float] = {}
         """When the reading arrived that caused a message not yet delivered, by the message's id."""
+
+    @property
+    def unstored(self) -> int:
+        """Messages that wait in memory, because they cannot be stored."""
+        return len(self._changes.outbox)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no source will ever give anything again, as where standard input has ended and all of it is taken."""
+        return all(getattr(source, "is_finished", False) for source in self.parts.sources) and not len(self.parts.inbox)
 
     def run(self, goes_on: Callable[[], bool]) -> None:
         """Work until `goes_on`, asked at every tick and once a second at least, says no; then save everything."""

@@ -129,7 +129,7 @@ class Lines:
         if len(cells) != self._length:
             raise PayloadError(
                 "shape",
-                f"expected {self._length} {_what(self._has_time)} with commas between, got {len(cells)} in {excerpt(line)}",
+                f"expected {self._length} {_what(self._has_time)}, with commas between, got {len(cells)} in {excerpt(line)}",
             )
         time = _moment(cells.pop(0).strip()) if self._has_time else None
         return Decoded(machine, time, tuple([_cell(cell) for cell in cells]))
@@ -175,4 +175,4 @@ class Packed:
 
 
 def _what(has_time: bool) -> str:
-    return "values, the time first," if has_time else "numbers"
+    return "values, the time first" if has_time else "numbers"

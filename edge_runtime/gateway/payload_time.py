@@ -23,12 +23,16 @@ _EXPECTED = "expected a time, ISO 8601 with date and time or a number since 1970
 def microseconds_of(value: Any) -> int:
     """Microseconds since 1970 UTC of text, or of a number, as parsed from JSON. Raises `PayloadError` with the reason `time`."""
     if type(value) is str:
-        return _of_text(value)
-    if type(value) is int:
-        return _of_whole(value)
-    if type(value) is float:
-        return _of_float(value)
-    return _refuse(value)
+        time = _of_text(value)
+    elif type(value) is int:
+        time = _of_whole(value)
+    elif type(value) is float:
+        time = _of_float(value)
+    else:
+        _refuse(value)
+    if not EARLIEST <= time <= LATEST:  # before the year 1, or by its offset out of what a datetime can hold
+        raise PayloadError("time", f"expected a time in the years 1 to 9999, got {excerpt(value)}")
+    return time
 
 
 def _of_whole(number: int) -> int:
@@ -63,10 +67,7 @@ def _of_text(text: str) -> int:
         _refuse(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    time = (moment - EPOCH) // _MICROSECOND
-    if not EARLIEST <= time <= LATEST:  # its offset leads out of what a datetime can hold
-        raise PayloadError("time", f"expected a time in the years 1 to 9999, got {excerpt(text)}")
-    return time
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def _refuse(value: Any) -> NoReturn:

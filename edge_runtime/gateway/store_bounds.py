@@ -11,7 +11,8 @@ from edge_runtime.gateway.config import Storage
 from edge_runtime.gateway.event import LostAlerts
 from edge_runtime.gateway.store_open import CORRUPT, NAME
 from edge_runtime.gateway.store_rows import Changes, event_message
-from edge_runtime.gateway.store_tables import PAGE
+from edge_runtime.gateway.store_tables import PAGE, place
+from edge_runtime.readings import LATEST
 
 MB = 2**20
 SMALLEST_MB = 1.0
@@ -88,7 +89,7 @@ class Bounds:
         if now - self._steady_since < _STEADY_S or now < self._next_age:
             return
         self._next_age = now + _STEADY_S
-        oldest = int(wall * 1e6) - self._keep
+        oldest = max(0, int(wall * 1e6) - self._keep)
         while self._history(db, oldest):
             pass
         while self._alerts(db, f"{_CLEARED} AND {_SENT} AND cleared < {oldest}"):
@@ -122,15 +123,12 @@ class Bounds:
         while _used(db) > most > states / PAGE and self._unsent(db):
             pass
 
-    def _history(self, db: sqlite3.Connection, before: int = 2**62) -> int:
+    def _history(self, db: sqlite3.Connection, before: int = LATEST) -> int:
         """Delete the oldest rows that are older than `before` (microseconds); returns how many."""
-        (until,) = db.execute(
-            "SELECT max(start) FROM (SELECT start FROM history WHERE start < ? ORDER BY start LIMIT ?)",
-            (before, _HISTORY_CHUNK),
-        ).fetchone()
-        if until is None:
-            return 0
-        return self._count("history", db.execute("DELETE FROM history WHERE start <= ?", (until,)).rowcount)
+        until = f"SELECT place FROM history WHERE place < ? ORDER BY place LIMIT {_HISTORY_CHUNK}"
+        return self._count(
+            "history", db.execute(f"DELETE FROM history WHERE place IN ({until})", (place(before, 0),)).rowcount
+        )
 
     def _evidence(self, db: sqlite3.Connection, which: str) -> int:
         """Delete the readings kept of the oldest alerts of those `which`."""

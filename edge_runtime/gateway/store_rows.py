@@ -96,7 +96,7 @@ class HistoryRow(NamedTuple):
 
     machine: str
     start: int
-    """Of the interval, microseconds since 1970 UTC."""
+    """Of the interval, microseconds since 1970 UTC; kept to the millisecond."""
     lowest: float
     """Of the scores; NaN where none was scored."""
     mean: float

@@ -29,6 +29,8 @@ LEAST_FAR = 60_000_000
 """Microseconds; nearer is late or early, but not a clock that was set."""
 MOST_MESSAGES, MOST_READINGS = 4, 1_000
 """A machine's readings are held back until so many messages, or readings, have not settled what they are."""
+COMES_AGAIN = 3_600e6
+"""For so many microseconds after a step back, readings from before it may be delivered again."""
 UNKNOWN_LAG = -float("inf")
 """Of a machine that may be behind by anything: a jump ahead is not taken for a clock that was set."""
 
@@ -55,6 +57,10 @@ class _Odd(Generic[T]):
         """Of those held: arrival, first and newest time of what came together."""
         self.late: tuple[int, float] | None = None
         """Time and arrival of the reading since which late ones keep coming at their pace."""
+        self.past = NEVER
+        """The last time by a clock that was then set back: up to there readings may come again."""
+        self.past_until = 0.0
+        """But only until then, by the monotonic clock."""
 
     def hold(self, time: int, moment: float, item: T) -> None:
         """Hold a reading back."""
@@ -84,7 +90,6 @@ class Timeline(Generic[T]):
         self._arrived: list[float] = []  # in microseconds, by the monotonic clock
         self._lag: list[float] = []  # microseconds between a reading and its arrival, at the first and after each step
         self._is_stamped = bytearray()  # by its arrival
-        self._past: dict[int, int] = {}  # the last time by a clock that was then set back
         self._odd: dict[int, _Odd[T]] = {}
         self.steps = 0
         """How often a source's clock was set."""
@@ -103,7 +108,6 @@ class Timeline(Generic[T]):
         self._last[machine] = NEVER
         self._is_stamped[machine] = False
         self._odd.pop(machine, None)
-        self._past.pop(machine, None)
 
     def restore(self, machine: int, last: int, moment: float, elapsed: float | None) -> None:
         """A machine's last reading, taken by an earlier process: its time in microseconds, `elapsed` seconds before `moment`.
@@ -161,22 +165,24 @@ class Timeline(Generic[T]):
             self._is_stamped[machine] = False
             return self._in_order(machine, time, moment, item)
         ahead = time - last - (moment - self._arrived[machine])
-        if time > last and ahead <= self._far:
-            return self._in_order(machine, time, moment, item)
         odd = self._odd.setdefault(machine, _Odd())
+        if time > last and ahead <= (self._far if time > odd.past else self._longest_gap):
+            return self._in_order(machine, time, moment, item)
         if ahead >= -self._far and time <= last:
             return self._late(machine, odd, time, moment, ((time, item),))
         return self._far_off(machine, odd, time, moment, item)
 
     def _in_order(self, machine: int, time: int, moment: float, item: T) -> Timed[T]:
         """Pass it, and what was held from the past before it: that was late. What was held from the future is dropped."""
-        odd = self._odd.pop(machine, None)
         self._last[machine], self._arrived[machine] = time, moment
-        if odd is None or not odd.held:
+        odd = self._odd.get(machine)
+        if odd is None:
             return Timed(((time, item),))
-        if odd.is_ahead:
-            return Timed(((time, item),), 0, len(odd.held))
-        return Timed((*odd.held, (time, item)))
+        released, dropped = odd.release()
+        odd.late = None
+        if time > odd.past or moment > odd.past_until:
+            del self._odd[machine]
+        return Timed((*released, (time, item)), 0, dropped)
 
     def _late(
         self,
@@ -218,7 +224,7 @@ class Timeline(Generic[T]):
         # From the past they are late. From the future they come after a gap; but after a step back, what comes at once from
         # before it has come again.
         newest = odd.messages[-1][2]
-        if is_ahead and newest > self._past.get(machine, NEVER):
+        if is_ahead and newest > odd.past:
             return self._after_gap(machine, tuple(odd.held), newest, moment)
         more, lost = odd.release()
         return self._late(machine, odd, time, moment, released + more, dropped + lost)
@@ -257,11 +263,10 @@ class Timeline(Generic[T]):
     def _stepped(
         self, machine: int, readings: tuple[tuple[int, T], ...], step: int, time: int, moment: float, dropped: int
     ) -> Timed[T]:
+        del self._odd[machine]
         if step < 0:
-            self._past[machine] = self._last[machine]
-        else:
-            self._past.pop(machine, None)
-        self._odd.pop(machine, None)
+            self._odd[machine] = odd = _Odd()
+            odd.past, odd.past_until = self._last[machine], moment + COMES_AGAIN
         self._last[machine], self._arrived[machine], self._lag[machine] = time, moment, moment - time
         self.steps += 1
         return Timed(readings, step, dropped)

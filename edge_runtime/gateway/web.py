@@ -107,11 +107,19 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self._send(refusal(400, "a request has no body"), close=True)
         else:
-            self._send(self.server.answers.find(self.path.partition("?")[0]), close=self._requests >= REQUESTS)
+            self._send(self._answer(), close=self._requests >= REQUESTS)
 
     def do_HEAD(self) -> None:
         """The same without the body."""
         self.do_GET()
+
+    def _answer(self) -> Answer:
+        path = self.path.partition("?")[0]
+        try:
+            return self.server.answers.find(path)
+        except Exception as fault:  # noqa: BLE001 - told, and the server of a gateway that scores goes on
+            self.server.report(f"http: {path[:200]}: {type(fault).__name__}: {fault}")
+            return refusal(500, "the gateway could not answer; its log says why")
 
     def version_string(self) -> str:
         """Of the program, and not of the interpreter."""
@@ -141,6 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
             if _takes_gzip(getattr(self, "headers", {}).get("Accept-Encoding", "")):
                 body, more["Content-Encoding"] = answer.packed, "gzip"
         self.close_connection = self.close_connection or close
+        if self.request_version == "HTTP/0.9":
+            self.request_version = "HTTP/1.0"  # or the answer would have no headers, and so no protection
         if self.close_connection:
             more["Connection"] = "close"
         self.send_response(answer.status)
@@ -159,7 +169,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 16
 
     def __init__(self, address: str, port: int, answers: Answers, report: Callable[[str], None]) -> None:
-        self.answers, self._report = answers, report
+        self.answers, self.report = answers, report
         self._is_loopback = _is_loopback(address)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -178,7 +188,7 @@ class _Server(ThreadingHTTPServer):
         if not self._is_loopback:
             return bool(host)
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() and not host.endswith("]") else host
-        return _is_loopback(name.strip("[]"))
+        return _is_loopback(name.lower().strip("[]"))
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """In a thread of its own, if there is one left."""
@@ -204,12 +214,12 @@ class _Server(ThreadingHTTPServer):
         """A client that is gone is its own affair; a fault of ours is told in one line."""
         fault = sys.exc_info()[1]
         if not isinstance(fault, OSError):
-            self._report(f"http: {type(fault).__name__}: {fault}")
+            self.report(f"http: {type(fault).__name__}: {fault}")
 
     def close_all(self) -> None:
-        """End what is still open: threads that wait for a client see it gone."""
+        """End what is still open: threads that wait for a client see it gone, and the one that waits for clients wakes up."""
         with self._lock:
-            still = list(self._open)
+            still = [self.socket, *self._open]
         for each in still:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -234,14 +244,14 @@ class Web:
             reason = fault.strerror or str(fault)
             raise InputError(f"http: cannot listen on {address} port {port}: {reason}") from None
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Answer no more."""
         if self._server is not None and self._thread is not None:
-            self._server.shutdown()
             self._server.close_all()
+            self._server.shutdown()
             self._server.server_close()
             self._thread.join()
             self._server = self._thread = None

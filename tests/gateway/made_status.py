@@ -16,7 +16,7 @@ HOSTILE = (
     "שלום ‮gnp.exe",
     "&lt;b&gt; {{7*7}} ${7*7} %3Cb%3E #?/..",
     "W" * 100,
-    "mill 7 " + "long name " * 9,
+    "mill 7" + " long name" * 9,
     "__proto__",
 )
 """What somebody may call a machine, a channel or a bundle."""

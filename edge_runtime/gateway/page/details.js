@@ -2,7 +2,7 @@
 
 import { AlertList } from "./alerts.js";
 import { chart, summary } from "./charts.js";
-import { byId, duration, facts, make, named, number, setText, timeElement, times } from "./elements.js";
+import { byId, duration, facts, listed, make, named, number, setText, timeElement, times } from "./elements.js";
 import { fetchRecent } from "./machines.js";
 import { shape, stateOf } from "./states.js";
 
@@ -98,7 +98,7 @@ export function showDetails(status) {
     ["Score is", machine.score === null ? null : `${times(machine.score / machine.threshold)} threshold`],
     ["Last reading", machine.last_reading === null ? "never" : make("span", {}, timeElement(machine.last_reading, status.now), ` (${duration(status.now - machine.last_reading)} ago)`)],
     ["Readings", machine.readings.toLocaleString()],
-    ["Channels at fault", machine.fault_channels.length ? make("span", {}, ...machine.fault_channels.flatMap((each, place) => [place ? ", " : null, named(each)])) : null, "warn"],
+    ["Channels at fault", machine.fault_channels.length ? listed(machine.fault_channels) : null, "warn"],
     ["Work", machine.in_maintenance ? "in maintenance: alarms are recorded, not sent" : null],
     ["Alarm", machine.is_acknowledged ? "acknowledged" : null],
     ["Bundle", named(machine.bundle)],

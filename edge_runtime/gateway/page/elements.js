@@ -18,6 +18,13 @@ export const draw = (tag, attributes = {}, ...children) => fill(document.createE
 // A name from outside, which may be written from right to left: it must not turn around what stands beside it.
 export const named = (text) => make("bdi", {}, text);
 
+// Several of them with commas; `most` at most.
+export function listed(names, most = Infinity) {
+  const parts = names.slice(0, most).flatMap((each, place) => (place ? [", ", named(each)] : [named(each)]));
+  if (names.length > most) parts.push(` and ${names.length - most} more`);
+  return make("span", {}, ...parts);
+}
+
 // Only what changed touches the document, so that a screen reader is not told the same every two seconds.
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

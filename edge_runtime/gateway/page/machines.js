@@ -2,7 +2,7 @@
 
 import { linkTo } from "./alerts.js";
 import { bar, sparkline } from "./charts.js";
-import { arrange, byId, duration, make, named, number, setText } from "./elements.js";
+import { arrange, byId, duration, listed, make, named, number, setText } from "./elements.js";
 import { STATES, byUrgency, shape, stateOf } from "./states.js";
 
 const PAGE = window.innerWidth < 640 ? 20 : 48;
@@ -53,7 +53,7 @@ class Card {
       setText(this.told, machine.score === null ? "no score yet" : `score ${number(machine.score)}, threshold ${number(machine.threshold)}`);
     }
     const badges = [];
-    if (machine.fault_channels.length) badges.push(["warn", "at fault: ", ...machine.fault_channels.flatMap((each, place) => [place ? ", " : null, named(each)])]);
+    if (machine.fault_channels.length) badges.push(["warn", "at fault: ", listed(machine.fault_channels, 3)]);
     if (machine.is_acknowledged) badges.push(["calm", "acknowledged"]);
     if (machine.in_maintenance) badges.push(["calm", "in maintenance"]);
     const text = JSON.stringify([machine.fault_channels, machine.is_acknowledged, machine.in_maintenance]);

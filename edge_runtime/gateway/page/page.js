@@ -2,7 +2,7 @@
 
 import { AlertList } from "./alerts.js";
 import * as details from "./details.js";
-import { byId, duration, facts, make, named, setText, setTime, timeElement } from "./elements.js";
+import { byId, duration, facts, listed, make, named, setText, setTime, timeElement } from "./elements.js";
 import * as machines from "./machines.js";
 import { iconFor, stateOf } from "./states.js";
 
@@ -52,9 +52,9 @@ function showMessages(status) {
     ["Waiting to be sent", String(status.outbox)],
     ["Received", counters.messages?.toLocaleString()],
     ["Dropped, too many at once", counters.dropped ? counters.dropped.toLocaleString() : null, "warn"],
-    ["Refused", refused.length ? refused.map(([reason, count]) => `${reason} ${count.toLocaleString()}`).join(", ") : null, "warn"],
+    ["Refused", refused.length ? listed(refused.map(([reason, count]) => `${reason} ${count.toLocaleString()}`)) : null, "warn"],
     ["Lost unsent", counters.outbox_lost ? counters.outbox_lost.toLocaleString() : null, "bad"],
-    ["On disk", stored.length ? stored.map(([name, size]) => `${name} ${mb(size / 2 ** 20)}`).join(", ") : null],
+    ["On disk", stored.length ? listed(stored.map(([name, size]) => `${name} ${mb(size / 2 ** 20)}`)) : null],
   ]);
 }
 
@@ -64,8 +64,8 @@ function showBundles(bundles) {
       "li",
       {},
       make("strong", {}, named(bundle.name)),
-      make("span", { class: "note" }, `${bundle.machines} machine${bundle.machines === 1 ? "" : "s"} · ${bundle.family} · ${bundle.engine}, ${bundle.variant} · `, make("code", { title: bundle.digest }, bundle.digest.slice(0, 12))),
-      make("span", { class: "note" }, ...bundle.channels.flatMap((each, place) => [place ? ", " : null, named(each)])),
+      make("span", { class: "note" }, `${bundle.machines} machine${bundle.machines === 1 ? "" : "s"} · `, named(`${bundle.family} · ${bundle.engine}, ${bundle.variant}`), " · ", make("code", { title: bundle.digest }, bundle.digest.slice(0, 12))),
+      make("span", { class: "note" }, listed(bundle.channels, 12)),
     ),
   );
   const text = JSON.stringify(bundles);
@@ -83,7 +83,7 @@ function showProblems(status) {
   if (list.dataset.text === text) return;
   list.dataset.text = text;
   list.hidden = problems.length === 0;
-  list.replaceChildren(...problems.map((each) => make("li", {}, each)));
+  list.replaceChildren(...problems.map((each) => make("li", {}, named(each))));
 }
 
 function showBroker(status) {
