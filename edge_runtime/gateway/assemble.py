@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge_runtime.bundle import Bundle
@@ -25,6 +25,7 @@ from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.mqtt import MqttClient
 from edge_runtime.gateway.publisher import Publisher
 from edge_runtime.gateway.recent import RecentScores
+from edge_runtime.gateway.restore import Restore
 from edge_runtime.gateway.seen import Seen
 from edge_runtime.gateway.showing import Show
 from edge_runtime.gateway.steady import open_steady
@@ -55,13 +56,11 @@ def assemble(config: GatewayConfig, clock: Clock, log: Log, seen: Seen, version:
         intake = Intake(config.groups, fleets, of_group, steady, commands)
         work = Work(config.maintenance, store.maintenance())
         desk = Desk(fleets, files, work, names, metrics, log)
-        keeper = Keeper(config.storage, fleets, intake, desk, store, clock, steady, log)
+        keeper = Keeper(config.storage, fleets, [intake.most_machines(n) for n in range(len(fleets))], clock, steady)
         inbox = Inbox()
         client = _client(config, intake, inbox, log, commands, version)
         sources: list[Source] = [] if client is None else [client]
-        sources += [
-            Lines(group.lines, inbox, log, keeper.position(group.lines)) for group in config.groups if group.lines is not None
-        ]
+        sources += [Lines(group.lines, inbox, log) for group in config.groups if group.lines is not None]
         parts = Parts(
             clock,
             steady,
@@ -79,20 +78,20 @@ def assemble(config: GatewayConfig, clock: Clock, log: Log, seen: Seen, version:
             metrics,
             log,
         )
-        return Gateway(
+        gateway = Gateway(
             parts,
             Show(seen, config, version, client),
             tick_s=config.tick_ms / 1e3,
             save_every_s=config.storage.save_every_s,
         )
+        gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log))
+        return gateway
     except BaseException:
         store.close()
         raise
 
 
-def open_fleets(
-    groups: Sequence[Group], opened: Callable[[Bundle, str, str | None, int], object] | None = None
-) -> tuple[list[Fleet], list[str], list[int]]:
+def open_fleets(groups: Sequence[Group]) -> tuple[list[Fleet], list[str], list[int]]:
     """A fleet for each bundle, engine and variant that groups ask for; the bundles' files; and the fleet of each group."""
     models = [Model(group.bundle, group.engine, group.variant) for group in groups]
     different = list(dict.fromkeys(models))
@@ -118,5 +117,12 @@ def _client(
     password = secret(config.mqtt)
     subscriptions = [*intake.subscriptions, *([] if commands is None else [(commands, 1)])]
     return MqttClient(
-        config.mqtt, config.name, subscriptions, inbox, inbox.wake, log, password=password.value, about={"version": version}
+        config.mqtt,
+        config.name,
+        subscriptions,
+        inbox,
+        inbox.wake,
+        log,
+        password=password.password,
+        about={"version": version},
     )

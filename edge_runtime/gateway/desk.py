@@ -96,6 +96,16 @@ class Desk:
         """Clear an alert whose machine or bundle is gone."""
         self._close(event, now, changes)
 
+    def close_lost(self, fleet: Fleet, machine: int, now: int, changes: Changes) -> None:
+        """Clear an alert whose machine's state was lost: if it is still anomalous, it will raise another one."""
+        alert = fleet.open.pop(machine)
+        threshold = float(fleet.thresholds[machine])
+        event = AlertEvent(
+            "cleared", alert, fleet.names[machine], fleet.manifest.name, fleet.bundle.digest, now, 0.0, threshold, {},
+            "state lost",
+        )  # fmt: skip
+        self._close(event, now, changes)
+
     def _close(self, event: AlertEvent, now: int, changes: Changes) -> None:
         self.acknowledged.discard(event.alert)
         was_held_back = self.held_back.pop(event.machine, None) is not None

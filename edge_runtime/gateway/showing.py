@@ -103,14 +103,18 @@ class Show:
             waiting = gateway.unstored
         p.metrics.outbox_lost = p.store.lost_total
         if client is not None:
-            problems += client.problems()
+            problems += client.problems
         status = Status(
             config.name,
             self._version,
             wall,
             wall - (monotonic - gateway.started),
             p.steady.is_set(),
-            tuple(machine_status(fleet, machine, p.desk, wall, monotonic) for fleet in p.fleets for machine in range(len(fleet.names))),
+            tuple(
+                machine_status(fleet, machine, p.desk, wall, monotonic)
+                for fleet in p.fleets
+                for machine in range(len(fleet.names))
+            ),
             bundle_statuses(p.fleets, p.files),
             self._alerts,
             None if config.mqtt is None else f"{config.mqtt.host}:{config.mqtt.broker_port}",
@@ -120,7 +124,7 @@ class Show:
             waiting,
             tuple(problems),
             p.metrics.totals(),
-            "store" not in gateway.problems,
+            gateway.is_stored,
         )
         self._seen.publish(status)
 

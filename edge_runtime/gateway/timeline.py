@@ -265,7 +265,7 @@ class Timeline(Generic[T]):
     ) -> Timed[T]:
         del self._odd[machine]
         if step < 0:
-            self._odd[machine] = odd = _Odd()
+            self._odd[machine] = odd = _Odd[T]()
             odd.past, odd.past_until = self._last[machine], moment + COMES_AGAIN
         self._last[machine], self._arrived[machine], self._lag[machine] = time, moment, moment - time
         self.steps += 1
