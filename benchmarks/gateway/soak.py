@@ -17,8 +17,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -79,7 +79,7 @@ class _Weeks:
         self._parts = (*parts, untimed)
         storage: dict[str, float | str] = {"keep_days": options.keep_days, "max_mb": 64.0}
         plant = Plant(folder, self._parts, 1883, storage=storage, mqtt={"commands": True}, http_port=1)
-        self._plant = plant
+        self.plant = plant
         self.gateway, self.broker, self._exposition = self._assembled(plant.write())
         self.broker.alerts = self._took
         habits = Habits(
@@ -87,7 +87,7 @@ class _Weeks:
             fault=(60, 90), missing=0.001, repeated=0.001, pause=0.0001, stuck=0.0001,
         )  # fmt: skip
         names = [(part, name) for part in self._parts for name in part.machines]
-        self._streams: list[tuple[Part, str, Iterator[Sample]]] = [
+        self.streams: list[tuple[Part, str, Iterator[Sample]]] = [
             (part, name, samples(index, 3 if part.name == "following" else 4, round(START * 1e6), round(self._period * 1e6), habits))
             for index, (part, name) in enumerate(names)
         ]  # fmt: skip
@@ -110,7 +110,7 @@ class _Weeks:
     def pass_day(self) -> None:
         """One day, and what is there at its end."""
         steps = int(DAY / self._period)
-        plan = _Plan(self._rng, self.day, steps, len(self._streams))
+        plan = _Plan(self._rng, self.day, steps, len(self.streams))
         for step in range(steps):
             self._events(plan, step)
             messages = self._messages(plan, step)
@@ -136,7 +136,7 @@ class _Weeks:
     def _messages(self, plan: _Plan, step: int) -> list[Message]:
         now = self.clock.monotonic()
         found = []
-        for index, (part, name, stream) in enumerate(self._streams):
+        for index, (part, name, stream) in enumerate(self.streams):
             sample = next(stream)
             if sample.fault is not None:
                 self.faults += 1
@@ -146,9 +146,9 @@ class _Weeks:
             self.readings += 1
         if self._rng.random() < 0.02:
             found += [Message(self.broker, *each, now, object()) for each in self._nonsense(step)]
-        topic = f"{self._plant.prefix}/commands"
+        topic = f"{self.plant.prefix}/commands"
         if step == plan.work_at:
-            work = _command("maintenance", machines=[self._streams[plan.silent][1]], minutes=120)
+            work = _command("maintenance", machines=[self.streams[plan.silent][1]], minutes=120)
             found.append(Message(self.broker, topic, work, now, object()))
         while self._to_acknowledge:
             seen = _command("acknowledge", alert=self._to_acknowledge.pop())
@@ -163,7 +163,7 @@ class _Weeks:
             (part.topic(part.machines[0]), b'{"time": "yesterday", "c0": []}'),
             (part.topic(stranger), b'{"time": 1, "c0": 1, "c1": 1, "c2": 1, "c3": 1}'),
             (f"elsewhere/{stranger}", b"{}"),
-            (f"{self._plant.prefix}/commands", _command("acknowledge", alert="nothing")),
+            (f"{self.plant.prefix}/commands", _command("acknowledge", alert="nothing")),
         ]
 
     def _took(self, payload: bytes) -> None:
@@ -175,7 +175,7 @@ class _Weeks:
     def _files(self) -> tuple[float, float]:
         sizes = [
             sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-            for folder in (self._plant.state, self._plant.journal_folder)
+            for folder in (self.plant.state, self.plant.journal_folder)
         ]
         return sizes[0] / 1e6, sizes[1] / 1e6
 
@@ -215,7 +215,7 @@ def _result(options: argparse.Namespace, weeks: _Weeks) -> tuple[dict[str, Any],
     names = ("resident", "database", "journal")
     result: dict[str, Any] = {
         "name": "soak",
-        "machines": len(weeks._streams),
+        "machines": len(weeks.streams),
         "period_s": options.period,
         "keep_days": options.keep_days,
         "days": weeks.day,
@@ -236,7 +236,7 @@ def _result(options: argparse.Namespace, weeks: _Weeks) -> tuple[dict[str, Any],
         }
         if 7 * (slope + T_975 * error) >= MB_A_WEEK:
             found.append(f"{name}: {7 * slope:.3f} ± {7 * T_975 * error:.3f} MB a week, expected below {MB_A_WEEK:g}")
-    with open_reader(str(weeks._plant.state)) as reader:
+    with closing(open_reader(str(weeks.plant.state))) as reader:
         result["waiting"] = reader.waiting_count()
     result["problems"] = dict(weeks.gateway.problems)
     if weeks.broker.is_connected and result["waiting"]:
