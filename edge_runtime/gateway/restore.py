@@ -41,8 +41,6 @@ class Restore(NamedTuple):
     def run(self, changes: Changes) -> None:
         """Take up everything; what was not stored yet goes into `changes`. Raises `StoreError`."""
         now = self.steady.now()
-        for event in self.desk.restore(self.store.open_alerts()):
-            self.desk.close_orphan(event, now, changes)
         restored = self._from_journal(now, changes)
         boot, offset = self._noted_clock()
         is_same_boot = bool(boot) and boot == self.clock.boot()
@@ -57,16 +55,33 @@ class Restore(NamedTuple):
     def _from_journal(self, now: int, changes: Changes) -> set[tuple[int, int]]:
         """Each machine's newest state and the readings after it; returns the machines, by fleet and row."""
         restored = set()
+        has_alerts = False
         for entry in self.keeper.journal.restore(self.intake.admit):
             fleet = self.fleets[entry.group]
             if isinstance(entry, Restored):
                 if self._recall(fleet, entry.machine, entry.state):
                     restored.add((entry.group, entry.machine))
-            else:
-                self._replay(fleet, entry, now, changes)
+                continue
+            if not has_alerts:  # the states come first: by now every machine of the journal is there
+                self._take_up_alerts(now, changes)
+                has_alerts = True
+            self._replay(fleet, entry, now, changes)
+        if not has_alerts:
+            self._take_up_alerts(now, changes)
         for line in self.keeper.journal.problems:
             self.log("journal_damaged", "warning", fault=line)
         return restored
+
+    def _take_up_alerts(self, now: int, changes: Changes) -> None:
+        """The alerts that were open; their machines, which may have appeared once, are taken in first."""
+        alerts = self.store.open_alerts()
+        for stored in alerts:
+            if not any(stored.machine in fleet.index for fleet in self.fleets):
+                for number, fleet in enumerate(self.fleets):
+                    if fleet.bundle.digest == stored.digest and self.intake.admit(number, stored.machine) is not None:
+                        break
+        for event in self.desk.restore(alerts):
+            self.desk.close_orphan(event, now, changes)
 
     def _replay(self, fleet: Fleet, tick: Tick, now: int, changes: Changes) -> None:
         """Readings that were scored before, most of them: what came of them is told again under the same ids, and stored once."""
