@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Machines, holds_anywhere, read
+from edge_runtime.clean import Machines, Remembers, holds_anywhere, read
 from edge_runtime.manifest import MovingQuantileThreshold, SpotThreshold, Threshold
 from edge_runtime.tail import Pareto, fit_pareto
 
@@ -27,7 +27,7 @@ REFIT_EVERY = 8
 
 
 class Adaptive(Protocol):
-    """The thresholds of M machines. Another rule that adapts is another class with these three methods."""
+    """The thresholds of M machines. Another rule that adapts is another class with these methods, and `clean.Remembers`."""
 
     def levels(self, machine: Machines) -> Any:
         """The threshold (...) that will judge each machine's next score."""
@@ -56,7 +56,7 @@ def levels_of(threshold: Threshold, scores: npt.NDArray[np.float64]) -> npt.NDAr
     return np.array([state.step(0, score) if score == score else state.levels(0) for score in scores.tolist()])
 
 
-class MovingQuantile:
+class MovingQuantile(Remembers):
     """The quantile of each machine's normal scores, times a factor.
 
     A score above the quantile multiplies it by 1 + rate p, one below it by 1 - rate (1 - p), which is at rest where p of the
@@ -72,6 +72,10 @@ class MovingQuantile:
         self._lowest, self._highest = threshold.value / threshold.limit, threshold.value * threshold.limit
         self._levels = np.full(machines, threshold.value)
         self._run, self._above = threshold.run, np.zeros(machines, np.int64)  # scores in a row above the threshold
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        return {"levels": self._levels, "above": self._above}
 
     def reset(self, machine: int | slice) -> None:
         """The calibrated threshold again."""
@@ -97,7 +101,7 @@ class MovingQuantile:
         return level
 
 
-class Spot:
+class Spot(Remembers):
     """Each machine's tail of normal scores, and the score it exceeds with probability q.
 
     SPOT of Siffer et al. 2017 (section 4.2, algorithm 2): normal scores are counted, and those above the fixed start of the tail
@@ -117,6 +121,18 @@ class Spot:
         self._above = np.empty(machines, np.int64)  # scores in a row above the threshold
         self._first = np.array(threshold.excesses)
         self.reset(slice(None))
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        return {
+            "levels": self._levels,
+            "scores": self._scores,
+            "exceeded": self._exceeded,
+            "kept": self._kept,
+            "next": self._next,
+            "excesses": self._excesses,
+            "above": self._above,
+        }
 
     def reset(self, machine: int | slice) -> None:
         """The calibrated threshold and tail again."""

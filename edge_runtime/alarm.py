@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import LONGEST, NEVER, Machines, holds_anywhere, read
+from edge_runtime.clean import LONGEST, NEVER, Machines, Remembers, holds_anywhere, read
 from edge_runtime.manifest import AlarmPolicy
 from edge_runtime.readings import ACTIVE, CLEARED, QUIET, RAISED
 
 
-class Alarm:
+class Alarm(Remembers):
     """The alarms of M machines."""
 
     def __init__(self, policy: AlarmPolicy, threshold: float, machines: int) -> None:
@@ -32,6 +32,17 @@ class Alarm:
         self._quiet_until = np.full(machines, NEVER)
         self._is_busy = np.zeros(machines, np.bool_)  # is active, or has a history
         self.is_busy_of_one = self._is_busy.data  # the same memory, as Python's truths
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        return {
+            "history": self._history,
+            "hits": self._hits,
+            "calm": self._calm,
+            "is_active": self._is_active,
+            "quiet_until_time": self._quiet_until,
+            "is_busy": self._is_busy,
+        }
 
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine, a raised alarm too."""

@@ -39,7 +39,24 @@ LARGEST_SCALED = 1e12
 """A value further than this many scales from its center is out of range: beyond it float32 would overflow."""
 
 
-class Clean:
+class Remembers:
+    """A step whose state is arrays with a place for each machine, so that it can be handed on (`state.py`)."""
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays themselves, by name, machines first; names that end in `time` are of times in microseconds."""
+        raise NotImplementedError
+
+    def remembered(self, machines: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """What the step remembers of some machines (B,), by name, (B, ...)."""
+        return {name: array[machines] for name, array in self.memory().items()}
+
+    def recall(self, machines: npt.NDArray[np.int64], remembered: dict[str, npt.NDArray[Any]]) -> None:
+        """Remember that of these machines (B,), and nothing else."""
+        for name, array in self.memory().items():
+            array[machines] = remembered[name]
+
+
+class Clean(Remembers):
     """Cleans readings of M machines; holds each channel's last good value.
 
     `channels`, `scaling` and the limits come from the manifest.
@@ -82,6 +99,22 @@ class Clean:
     def reset(self, machine: Machines | slice) -> None:
         """Forget the machine's readings."""
         self._last_time[machine] = NEVER
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        _ = self.held  # what came one by one, into the arrays
+        return {
+            "last_time": self._last_time,
+            "held": self._held.T,
+            "held_for": self._held_for.T,
+            "silent_for": self._silent_for.T,
+            "good_time": self._good_time.T,
+        }
+
+    def recall(self, machines: npt.NDArray[np.int64], remembered: dict[str, npt.NDArray[Any]]) -> None:
+        """As `Remembers` says."""
+        super().recall(machines, remembered)
+        self.holds_any = bool(self._held_for.any())
 
     @property
     def held(self) -> list[npt.NDArray[np.float64]]:

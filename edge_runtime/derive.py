@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import LARGEST_SCALED, NEVER, Columns, Machines, read
+from edge_runtime.clean import LARGEST_SCALED, NEVER, Columns, Machines, Remembers, read
 from edge_runtime.manifest import Channel, Derived, Scaling
 
 LARGEST_UNSCALED = 1e50
@@ -27,7 +27,7 @@ DAY = 86_400_000_000
 """Microseconds."""
 
 
-class Derive:
+class Derive(Remembers):
     """Derives the inputs of M machines' models."""
 
     def __init__(self, channels: Sequence[Channel], derived: Sequence[Derived], machines: int) -> None:
@@ -41,6 +41,25 @@ class Derive:
         self._last = [np.zeros(machines) for _ in channels]
         self._last_time = np.full(machines, NEVER)
         self._rolling = {length: _Rolling(length, self._recipes, machines) for _, _, length in self._recipes if length}
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says, but for the rolling windows."""
+        arrays: dict[str, npt.NDArray[Any]] = {"seen": self._seen}
+        if self._changes:
+            arrays["last_time"] = self._last_time
+            arrays |= {f"last_{index}": last for index, last in enumerate(self._last)}
+        return arrays
+
+    def remembered(self, machines: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        rings = {f"rolling_{length}": rolling.ring(machines) for length, rolling in self._rolling.items()}
+        return super().remembered(machines) | rings
+
+    def recall(self, machines: npt.NDArray[np.int64], remembered: dict[str, npt.NDArray[Any]]) -> None:
+        """As `Remembers` says."""
+        super().recall(machines, remembered)
+        for length, rolling in self._rolling.items():
+            rolling.refill(machines, remembered[f"rolling_{length}"])
 
     def restart(self, machine: Machines | slice) -> None:
         """Forget the machine's readings."""
@@ -87,6 +106,15 @@ class _Rolling:
         self._views = views.swapaxes(1, 2)  # (M, L + 1, G, L), no copy
         both = self._ring.reshape(machines, len(self._channels), 2, length)
         self._both = both.transpose(0, 3, 2, 1)  # (M, L, 2, G)
+
+    def ring(self, machines: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The values of some machines (B, L, G), each at its place in the ring."""
+        values: npt.NDArray[np.float64] = self._both[machines, :, 0]
+        return values
+
+    def refill(self, machines: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:
+        """Put such values (B, L, G) back."""
+        self._both[machines] = values[:, :, None]
 
     def step(self, machine: Machines, values: Columns, seen: Any) -> dict[tuple[str, int | None], Any]:
         """Take one reading; returns each wanted moment by kind and channel."""

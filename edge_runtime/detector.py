@@ -236,6 +236,11 @@ class Detector:
             self._adaptive.reset(which)
         self._alarm.reset(which)
 
+    def steps(self) -> dict[str, Any]:
+        """Everything that remembers something of its machines, by name; see `clean.Remembers`."""
+        adaptive = {} if self._adaptive is None else {"adaptive": self._adaptive}
+        return {**self._preparation.steps(), "smooth": self._smooth, **adaptive, "alarm": self._alarm}
+
     def close(self) -> None:
         """Give the model's memory back; the detector cannot score any more."""
         self.engine.close()

@@ -4,6 +4,7 @@
     ├── InputError              what was given cannot be used
     │   ├── TableError          a table or stream of readings: names file, row and column
     │   ├── ReadingError        values, times or machines handed to a Detector
+    │   ├── StateError          a machine's state in bytes that is damaged, or of another kind of detector
     │   ├── PayloadError        a message to the gateway that holds no readings of its machines
     │   └── SchemaError         a configuration or manifest: names file and the path of the fault
     ├── BundleError             a file that is not a whole, unaltered bundle this version can read
@@ -36,10 +37,15 @@ class ReadingError(InputError):
     """Values, times or machine ids handed to a Detector have the wrong shape, type or range."""
 
 
+class StateError(InputError):
+    """A machine's state in bytes is damaged, or was remembered by a detector that keeps other things."""
+
+
 class PayloadError(InputError):
     """A message to the gateway holds no readings of its machines.
 
-    `reason` is one of a few words that the metrics count by: `json`, `shape`, `type`, `time`, `channel`, `size`, `topic`, `machine`.
+    `reason` is one of a few words that the metrics count by: `json`, `shape`, `type`, `time`, `channel`, `size`, `topic`, `machine`,
+    `command`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

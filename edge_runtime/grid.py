@@ -12,12 +12,19 @@ different moments. The rows completed are then prepared together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.clean import LONGEST, NEVER
 from edge_runtime.manifest import Cleaning, Grid, Sampling
 
 NAN, INFINITY = float("nan"), float("inf")
+
+
+OPEN = 2
+"""The most periods of a machine that are not complete, since the delay is not longer than one."""
 
 
 class Row(NamedTuple):
@@ -40,7 +47,7 @@ class GridRows:
         self._most_missing = cleaning.hold_limit + 1  # after so many rows without a value one more changes nothing
         self._channels = channels
         self._open: list[dict[int, _Period]] = [{} for _ in range(machines)]
-        """The periods that are not complete, by number since 1970: two at most, since the delay is not longer than one."""
+        """The periods that are not complete, by number since 1970, `OPEN` at most."""
         self._oldest = [NEVER] * machines
         """The oldest period that still takes readings."""
         self._last = [NEVER] * machines
@@ -74,6 +81,39 @@ class GridRows:
             periods[number] = _Period(self._channels)
         periods[number].take(values, time, self._grid.duplicate)
         return rows
+
+    def remembered(self, machines: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """As `clean.Remembers` says; what counts periods, and all that is in an open one, stands by itself."""
+        some = machines.tolist()
+        numbers = np.full((len(some), OPEN), NEVER)
+        sums = np.zeros((len(some), OPEN, 4, self._channels))
+        newest = np.full((len(some), OPEN, self._channels), NEVER)
+        for row, machine in enumerate(some):
+            for place, (number, period) in enumerate(sorted(self._open[machine].items())):
+                numbers[row, place] = number
+                newest[row, place] = period.newest
+                sums[row, place] = period.newest_sum, period.newest_count, period.older_sum, period.older_count
+        return {
+            "oldest_period": np.array([self._oldest[machine] for machine in some], np.int64),
+            "last_period": np.array([self._last[machine] for machine in some], np.int64),
+            "open_period": numbers,
+            "newest_time": newest,
+            "sums": sums,
+        }
+
+    def recall(self, machines: npt.NDArray[np.int64], remembered: dict[str, npt.NDArray[Any]]) -> None:
+        """Remember that of these machines (B,), and nothing else."""
+        for row, machine in enumerate(machines.tolist()):
+            self._oldest[machine] = remembered["oldest_period"].item(row)
+            self._last[machine] = remembered["last_period"].item(row)
+            self._open[machine] = periods = {}
+            for place, number in enumerate(remembered["open_period"][row].tolist()):
+                if number != NEVER:
+                    periods[number] = period = _Period(self._channels)
+                    period.newest = remembered["newest_time"][row, place].tolist()
+                    new, new_count, old, old_count = remembered["sums"][row, place].tolist()
+                    period.newest_sum, period.newest_count = new, list(map(int, new_count))
+                    period.older_sum, period.older_count = old, list(map(int, old_count))
 
     def _missing_rows(self, machine: int, number: int) -> list[Row]:
         """Rows for the periods without readings before the given one; none after a gap, which restarts the window anyway."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import LONGEST, NEVER, Machines, choose, read
+from edge_runtime.clean import LONGEST, NEVER, Machines, Remembers, choose, read
 from edge_runtime.manifest import Operating, Sampling
 from edge_runtime.rule import channels_of, compile_rule, parse_rule
 
@@ -22,7 +22,7 @@ IS_OFF = 2**61
 """In place of the time at which the machine switched on: later than all others."""
 
 
-class OperatingState:
+class OperatingState(Remembers):
     """Follows the state of M machines."""
 
     def __init__(self, rule: Operating, sampling: Sampling, channels: Sequence[str], machines: int) -> None:
@@ -36,6 +36,10 @@ class OperatingState:
         self._longest_gap = round(min(sampling.longest_gap_s, LONGEST) * 1e6)
         self._since = np.full(machines, IS_OFF)
         self._last_time = np.full(machines, NEVER)
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        return {"since_time": self._since, "last_time": self._last_time}
 
     def reset(self, machine: Machines | slice) -> None:
         """Forget the machine's state."""

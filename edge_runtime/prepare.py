@@ -62,6 +62,18 @@ class Preparation:
         """Whether a usual reading may take the short way (`usual.py`): nothing stands between its limits and its scaling."""
         self.windows = Windows(machines, s.window.length, len(s.input_names))
 
+    def steps(self) -> dict[str, Any]:
+        """Everything here that remembers something of its machines, by name; see `clean.Remembers`."""
+        steps = {
+            "grid": self._grid,
+            "clean": self.clean,
+            "operating": self._operating,
+            "sensors": self._sensors,
+            "derive": self._derive,
+            "windows": self.windows,
+        }
+        return {name: step for name, step in steps.items() if step is not None}
+
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine."""
         if self._grid is not None:

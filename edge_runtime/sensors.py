@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Columns, Machines, choose, read
+from edge_runtime.clean import Columns, Machines, Remembers, choose, read
 from edge_runtime.manifest import Channel
 
 NEVER_STUCK = 2**62
 """More readings than there will ever be."""
 
 
-class SensorFaults:
+class SensorFaults(Remembers):
     """Watches the sensors of M machines, as far as their channels say when they are at fault."""
 
     def __init__(self, channels: Sequence[Channel], machines: int) -> None:
@@ -40,6 +40,15 @@ class SensorFaults:
         self._same_for = np.zeros((len(channels), machines), np.int64)
         self._at_rail_for = np.zeros((len(channels), machines), np.int64)
         self._is_faulty = np.zeros((len(channels), machines), np.bool_)
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        return {
+            "last": self._last.T,
+            "same_for": self._same_for.T,
+            "at_rail_for": self._at_rail_for.T,
+            "is_faulty": self._is_faulty.T,
+        }
 
     def reset(self, machine: Machines | slice) -> None:
         """Forget the machine's readings."""

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.clean import Columns, Machines, read
+from edge_runtime.clean import Columns, Machines, Remembers, read
 
 
-class Smooth:
+class Smooth(Remembers):
     """The smoothed contributions of C channels for M machines."""
 
     def __init__(self, weight: float, machines: int, channels: int) -> None:
@@ -25,6 +25,10 @@ class Smooth:
         self._means = np.zeros((channels, machines))
         self._columns = list(self._means)
         self._has_mean = np.zeros(machines, np.bool_)
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says."""
+        return {} if self.is_off else {"means": self._means.T, "has_mean": self._has_mean}
 
     def restart(self, machine: Machines | slice) -> None:
         """Forget the machine's scores: the next one stands for itself."""

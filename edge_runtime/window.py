@@ -7,6 +7,7 @@ it, in order of time. At the end of the room the newest T - 1 readings are moved
 from __future__ import annotations
 
 from struct import Struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,21 @@ class Windows:
     def restart(self, machine: Machines | slice) -> None:
         """Empty the machine's window."""
         self._first[machine] = self._next[machine]
+
+    def remembered(self, machines: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """What the next windows of some machines (B,) will hold: the newest T - 1 readings, zeros where there are fewer."""
+        kept = self.length - 1
+        count = np.minimum(self._next[machines] - self._first[machines], kept)
+        place = np.arange(-kept, 0)
+        newest = self._rows[machines[:, None], self._next[machines][:, None] + place]
+        newest[place < -count[:, None]] = 0
+        return {"count": count, "newest": newest}
+
+    def recall(self, machines: npt.NDArray[np.int64], remembered: dict[str, npt.NDArray[Any]]) -> None:
+        """Go on with what was remembered of these machines (B,)."""
+        self._rows[machines, 1 : self.length] = remembered["newest"]
+        self._next[machines] = self.length
+        self._first[machines] = self.length - remembered["count"]
 
     def push(self, machine: int, scaled: Columns) -> tuple[npt.NDArray[np.float32], bool]:
         """Add one reading (C items) to one machine's window.
