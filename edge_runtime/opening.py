@@ -38,9 +38,16 @@ def load(
     choice file is one), `ExtraMissingError`.
     """
     bundle = Bundle.read(path)
-    pair = _chosen_here(path, bundle) if engine == "auto" and variant is None else None
-    name, chosen = choose_variant(bundle, engine, variant) if pair is None else pair
+    name, chosen = variant_for(path, bundle, engine, variant)
     return open_variant(bundle, name, chosen, machines=machines, batch=batch, threads=threads)
+
+
+def variant_for(
+    path: str | PathLike[str], bundle: Bundle, engine: str = "auto", variant: str | None = None
+) -> tuple[str, Variant]:
+    """The engine's name and the variant `load` opens of the bundle at `path`. Raises `EngineError`."""
+    pair = _chosen_here(path, bundle) if engine == "auto" and variant is None else None
+    return choose_variant(bundle, engine, variant) if pair is None else pair
 
 
 def open_variant(

@@ -6,13 +6,14 @@ connection, and at most once a second of a machine, however often it changes its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_runtime.gateway.clock import Clock
+from edge_runtime.gateway.alerts import state_message
+from edge_runtime.gateway.clock import Clock, SteadyTime
+from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import Fleet
-from edge_runtime.readings import from_microseconds
+from edge_runtime.gateway.showing import machine_status
 
 LEAST_BETWEEN_S = 1.0
 MOST_AT_ONCE = 200
@@ -40,15 +41,15 @@ class Speaker(Protocol):
 class Announcer:
     """Says how the machines are, where that has changed."""
 
-    def __init__(self, client: Speaker, topic: str, clock: Clock) -> None:
-        """States go to `TOPIC/MACHINE`."""
-        self._client, self._topic, self._clock = client, topic, clock
+    def __init__(self, client: Speaker, names: tuple[str, str], clock: Clock, steady: SteadyTime) -> None:
+        """`names`: the prefix of the topics and the gateway's name."""
+        self._client, self._names, self._clock, self._steady = client, names, clock, steady
         self._connection: tuple[bool, int] | None = None
         self._not_before = 0.0
         self._token = 0
         self._waiting: dict[tuple[int, int], None] = {}
 
-    def pump(self, fleets: Sequence[Fleet], acknowledged: set[str], at_work: frozenset[str]) -> None:
+    def pump(self, fleets: Sequence[Fleet], desk: Desk) -> None:
         """Hand on what has changed; after a new connection, everything."""
         for number, fleet in enumerate(fleets):
             if fleet.changed:
@@ -67,28 +68,9 @@ class Announcer:
         for number, machine in list(self._waiting)[:MOST_AT_ONCE]:
             fleet = fleets[number]
             self._token -= 1  # below zero: the publisher's are above
-            payload = json.dumps(state_of(fleet, machine, acknowledged, at_work)).encode()
-            if not self._client.publish(
-                f"{self._topic}/{fleet.names[machine]}", payload, retain=True, token=self._token
-            ):
+            time = self._steady.now()
+            status = machine_status(fleet, machine, desk, time / 1e6, now)
+            message = state_message(status, *self._names, time)
+            if not self._client.publish(message.topic, message.payload, retain=True, token=self._token):
                 return
             del self._waiting[number, machine]
-
-
-def state_of(fleet: Fleet, machine: int, acknowledged: set[str], at_work: frozenset[str]) -> dict[str, object]:
-    """What the message says."""
-    name, alert = fleet.names[machine], fleet.open.get(machine)
-    score, state = float(fleet.scores[machine]), fleet.state_name(machine)
-    since = int(fleet.since[machine] * 1e6)
-    return {
-        "machine": name,
-        "state": state,
-        "since": from_microseconds(since).isoformat() if since else None,
-        "score": score if score == score else None,
-        "threshold": float(fleet.thresholds[machine]),
-        "alert": alert,
-        "acknowledged": alert in acknowledged,
-        "maintenance": name in at_work,
-        "bundle": fleet.manifest.name,
-        "fault_channels": list(fleet.faults.get(machine, ())) if state == "sensor_fault" else [],
-    }

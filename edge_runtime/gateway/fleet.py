@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.clean import NEVER
 from edge_runtime.detector import Detector
 from edge_runtime.errors import EngineError
 from edge_runtime.gateway.message import Decoded
 from edge_runtime.gateway.status import MACHINE_STATES
 from edge_runtime.gateway.timeline import Timeline
 from edge_runtime.readings import ACTIVE, CLEARED, COLLECTING, GAP, RAISED, SCORED, STATUSES, Verdicts
-from edge_runtime.state import grown
+from edge_runtime.state import grown, recall
 
 ROOM = 16
 """Machines that a fleet has room for at first; it doubles when they are more."""
+UNSEEN = np.iinfo(np.int64).min
+"""In place of the time of a machine's newest reading."""
 NEVER_SEEN, SILENT, ALARM = (MACHINE_STATES.index(name) for name in ("never_seen", "silent", "alarm"))
 _STATE_OF = np.array(
     [MACHINE_STATES.index("normal" if name == "scored" else name) if name != "collecting" else -1 for name in STATUSES]
@@ -57,12 +60,15 @@ class Fleet:
         self.states = np.full(room, NEVER_SEEN, np.int8)
         self.since = np.zeros(room)  # wall clock, seconds since 1970
         self.heard = np.full(room, -np.inf)  # when its last reading arrived, by the monotonic clock
-        self.newest = np.full(room, np.iinfo(np.int64).min)  # the time of its newest reading, microseconds
+        self.newest = np.full(room, UNSEEN)  # the time of its newest reading, microseconds
         self.scores = np.full(room, np.nan, np.float32)
         self.thresholds = np.full(room, self.manifest.threshold.value, np.float32)
         self.counts = np.zeros(room, np.int64)  # readings since the start
         self.faults: dict[int, tuple[str, ...]] = {}
         """The channels at fault, of machines with a sensor fault."""
+        self.silent_since: dict[int, int | None] = {}
+        """Of silent machines: the time of the last reading, as it was told."""
+        self._heard_again: list[int] = []
         self.changed: set[int] = set()
         """Machines whose state has changed since somebody asked."""
         self.silent_after_s = np.full(room, np.inf)
@@ -82,7 +88,7 @@ class Fleet:
         self.detector = grown(self.detector, room)
         self.timeline.grow(room)
         for name, fill in (
-            ("states", NEVER_SEEN), ("since", 0.0), ("heard", -np.inf), ("newest", np.iinfo(np.int64).min),
+            ("states", NEVER_SEEN), ("since", 0.0), ("heard", -np.inf), ("newest", UNSEEN),
             ("scores", np.nan), ("thresholds", self.manifest.threshold.value), ("counts", 0), ("silent_after_s", np.inf),
         ):  # fmt: skip
             old = getattr(self, name)
@@ -90,32 +96,38 @@ class Fleet:
             new[: len(old)] = old
             setattr(self, name, new)
 
+    def recall(self, machine: int, state: bytes) -> None:
+        """Let a machine go on from a state. Raises `StateError`, and changes nothing."""
+        recall(self.detector, machine, state)
+        time = int(self.detector.steps()["clean"].last_time_of_one[machine])
+        self.newest[machine] = UNSEEN if time == NEVER else time
+
     def take(
         self, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
-    ) -> tuple[Verdicts, list[Turn], list[str]]:
+    ) -> tuple[Verdicts, list[Turn], str | None]:
         """Score readings in order of arrival: rows `ids` (B,), `values` (B, C), `times` (B,) in microseconds.
 
-        Returns the verdicts, the alarms that went up or down in order, and what went wrong with the engine.
+        Returns the verdicts, the alarms that went up or down in order, and what is wrong with the engine.
         """
-        faults: list[str] = []
         moments = times.view("datetime64[us]")
+        fault = None
         try:
             verdicts = self.detector.update_many(ids, values, moments)
-        except EngineError as fault:  # of one machine's window: the others must not suffer
-            verdicts = self._one_by_one(ids, values, moments, faults)
-            faults = faults or [str(fault)]
-        return verdicts, self._turns(verdicts, times), faults
+        except EngineError as error:
+            verdicts, fault = self._without_engine(ids, moments), str(error)
+        return verdicts, self._turns(verdicts, times), fault
 
-    def _one_by_one(
-        self, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], moments: Any, faults: list[str]
-    ) -> Verdicts:
-        """The readings after a failed call: most have entered their windows, so these begin anew."""
-        for machine in set(ids.tolist()):
-            self.detector.reset(machine)
-        verdicts = Verdicts(len(ids), self.manifest.input_names, one_machine=False, sensors=self.manifest.channel_names)
+    def _without_engine(self, ids: npt.NDArray[np.int64], moments: Any) -> Verdicts:
+        """Every reading has an answer: a gap. The windows that were due hold readings nobody scored, so they begin anew."""
+        steps, whose = self.detector.steps(), np.unique(ids)
+        for name in ("windows", "derive", "smooth", "alarm"):  # the alarm forgets its recent scores, and stays as it is
+            if name in steps:
+                steps[name].restart(whose)
+        manifest = self.manifest
+        verdicts = Verdicts(len(ids), manifest.input_names, one_machine=False, sensors=manifest.channel_names)
         verdicts.machines[:], verdicts.times[:], verdicts.status_codes[:] = ids, moments, GAP
-        verdicts.thresholds[:] = self.manifest.threshold.value
-        faults.append(f"{self.manifest.name}: the engine failed on readings of {len(set(ids.tolist()))} machines")
+        verdicts.thresholds[:] = manifest.threshold.value
+        verdicts.alarm_codes[:] = steps["alarm"].state(ids)
         return verdicts
 
     def _turns(self, verdicts: Verdicts, times: npt.NDArray[np.int64]) -> list[Turn]:
@@ -169,6 +181,7 @@ class Fleet:
 
     def _set(self, machines: npt.NDArray[np.int64], now: npt.NDArray[np.int8], wall: float) -> None:
         turned = machines[now[machines] != self.states[machines]]
+        self._heard_again += [machine for machine in turned.tolist() if self.states[machine] == SILENT]
         self.states = now
         self.since[turned] = wall
         self.changed.update(turned.tolist())
@@ -176,6 +189,7 @@ class Fleet:
     def go_silent(self, monotonic: float, started: float, wall: float) -> list[int]:
         """The machines that have just gone silent: nothing heard for too long, or not since the gateway started."""
         count = len(self.names)
+        self.since[:count][self.since[:count] == 0] = wall  # of machines that are new
         heard = np.maximum(self.heard[:count], started)
         silent = (monotonic - heard > self.silent_after_s[:count]) & (self.states[:count] != SILENT)
         machines = np.nonzero(silent)[0]
@@ -184,6 +198,11 @@ class Fleet:
             now[machines] = SILENT
             self._set(machines, now, wall)
         return [int(machine) for machine in machines]
+
+    def take_heard(self) -> list[int]:
+        """The machines that were silent and are heard again, each once."""
+        heard, self._heard_again = self._heard_again, []
+        return heard
 
     def state_name(self, machine: int) -> str:
         """One of `MACHINE_STATES`."""

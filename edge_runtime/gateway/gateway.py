@@ -12,18 +12,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from edge_runtime.errors import PayloadError, StoreError
-from edge_runtime.gateway.alerts import Work
 from edge_runtime.gateway.announcer import Announcer
 from edge_runtime.gateway.clock import Clock, SteadyTime
-from edge_runtime.gateway.desk import Desk, Log
+from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.intake import Batch, Intake
 from edge_runtime.gateway.keeper import Keeper
+from edge_runtime.gateway.lines import Lines
+from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message, Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.publisher import Publisher
 from edge_runtime.gateway.recent import RecentScores
+from edge_runtime.gateway.restore import Restore
 from edge_runtime.gateway.store import Store
 from edge_runtime.gateway.store_rows import Changes
 
@@ -37,13 +39,14 @@ class Parts(NamedTuple):
     clock: Clock
     steady: SteadyTime
     fleets: list[Fleet]
+    files: list[str]
+    """The bundles of the fleets."""
     recent: list[RecentScores]
     """One for each fleet."""
     intake: Intake
     inbox: Inbox
     sources: list[Source]
     desk: Desk
-    work: Work
     keeper: Keeper
     store: Store
     publisher: Publisher | None
@@ -69,10 +72,34 @@ class Gateway:
         self._caused: dict[str, float] = {}
         """When the reading arrived that caused a message not yet delivered, by the message's id."""
 
+    @property
+    def unstored(self) -> int:
+        """Messages that wait in memory, because they cannot be stored."""
+        return len(self._changes.outbox)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether everything that happened so far is in the store."""
+        return "store" not in self.problems
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no source will ever give anything again, as where standard input has ended and all of it is taken."""
+        return all(getattr(source, "is_finished", False) for source in self.parts.sources) and not len(self.parts.inbox)
+
+    def restore(self, restore: Restore) -> None:
+        """Take up what an earlier process left, and begin the journal's next file. Raises `StoreError` if it cannot be read."""
+        restore.run(self._changes)
+        self._commit()
+        self._problem("journal", self.parts.keeper.look_after(is_stored=self.is_stored))
+
     def run(self, goes_on: Callable[[], bool]) -> None:
         """Work until `goes_on`, asked at every tick and once a second at least, says no; then save everything."""
         for source in self.parts.sources:
-            source.start()
+            if isinstance(source, Lines):
+                source.start(self.parts.keeper.position(source.path))
+            else:
+                source.start()
         try:
             while goes_on():
                 self.tick(self.parts.inbox.take(SECOND, self._tick_s))
@@ -90,12 +117,15 @@ class Gateway:
         self._take(messages)
         if is_second:
             self._look_around(now)
+        if p.publisher is not None:
+            self._changes.delivered += self._delivered(p.publisher.pump())
         self._commit()
+        p.keeper.after_commit(is_stored=self.is_stored)
         _acknowledge(messages)
         if p.publisher is not None:
             self._changes.delivered += self._delivered(p.publisher.pump())
         if p.announcer is not None:
-            p.announcer.pump(p.fleets, p.desk, p.work)
+            p.announcer.pump(p.fleets, p.desk)
         if is_second:
             self._show(self)
 
@@ -124,7 +154,7 @@ class Gateway:
                 entrance, readings = p.intake.decode(message)
             except PayloadError as fault:
                 p.metrics.refuse(fault.reason)
-                p.log("refused", level="warning", reason=fault.reason, topic=message.topic, fault=str(fault))
+                p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
                 continue
             batch = batches[entrance.fleet]
             for machine, timed in p.intake.timed(entrance, readings, message.arrived):
@@ -150,15 +180,11 @@ class Gateway:
         started = p.clock.monotonic()
         self._problem("journal", p.keeper.append(number, readings))
         verdicts, turns, fault = fleet.take(readings.ids, readings.values, readings.times)
-        if fault:
-            self._problem(f"engine of {fleet.manifest.name}", fault)
+        self._problem(f"engine of {fleet.manifest.name}", fault)
         wall = p.steady.now()
         for turn in turns:
-            name = fleet.names[turn.machine]
             evidence = p.keeper.evidence(number, turn) if turn.is_raised else None
-            event = p.desk.turn(
-                number, turn, evidence, at_work=p.work.is_on(name, wall), now=wall, changes=self._changes
-            )
+            event = p.desk.turn(number, turn, evidence, wall, self._changes)
             if event is not None:
                 self._caused[event.id] = float(readings.heard[turn.row])
                 p.keeper.mark(number, turn.machine)  # its state goes into the same transaction
@@ -166,24 +192,19 @@ class Gateway:
         recent = p.recent[number]
         recent.grow(len(fleet.states))
         recent.update(readings.ids, verdicts.scores, verdicts.thresholds, started)
-        p.keeper.note(number, readings.ids, verdicts)
+        p.keeper.note(number, verdicts)
         p.metrics.count_verdicts(fleet.manifest.name, verdicts.status_codes)
         p.metrics.stages["score"].observe(p.clock.monotonic() - started)
 
     def _command(self, message: Message) -> None:
         p = self.parts
-        now = p.steady.now()
         try:
-            if message.is_retained:
-                raise PayloadError(
-                    "command", "expected a command that is not retained: it would be repeated at every start"
-                )
-            said = p.desk.obey(message.payload, p.work, now, self._changes)
+            said = p.desk.obey(message, p.steady.now(), self._changes)
         except PayloadError as fault:
             p.metrics.refuse(fault.reason)
-            p.log("refused", level="warning", reason=fault.reason, topic=message.topic, fault=str(fault))
+            p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
         else:
-            p.log("command", said=said)
+            p.log("command", done=said)
 
     def _follow_clock(self) -> None:
         """The wall clock was set, or was not."""
@@ -191,11 +212,10 @@ class Gateway:
         step = p.steady.step()
         if not step:
             return
-        p.log("clock", level="warning", stepped_s=step / 1e6)
+        p.log("clock_stepped", "warning", seconds=step / 1e6)
+        self._changes.maintenance += p.desk.work.shift(step)
         for number, fleet in enumerate(p.fleets):
-            machines = fleet.timeline.arrivals()
-            fleet.timeline.shift(machines, step)
-            self._shift(number, machines, step)
+            self._shift(number, fleet.timeline.moved(step), step)
 
     def _shift(self, number: int, machines: Sequence[int], step: int) -> None:
         """The clock that some machines' readings are stamped by was set: their windows and alarms go on."""
@@ -209,17 +229,16 @@ class Gateway:
         p = self.parts
         wall = p.steady.now()
         for fleet in p.fleets:
-            for machine in fleet.go_silent(now, self.started, wall / 1e6):
-                p.desk.silent(
-                    fleet, machine, at_work=p.work.is_on(fleet.names[machine], wall), now=wall, changes=self._changes
-                )
             for machine in fleet.take_heard():
-                p.desk.heard(fleet, machine, now=wall, changes=self._changes)
-        p.desk.work_ended(p.work.ended(wall), wall, self._changes)
+                p.desk.silence(fleet, machine, wall, self._changes, is_heard=True)
+            for machine in fleet.go_silent(now, self.started, wall / 1e6):
+                p.desk.silence(fleet, machine, wall, self._changes, is_heard=False)
+        p.desk.follow_work(wall, self._changes)
         if now - self._saved >= self._save_every_s:
             self._save(now)
+        self._problem("journal", p.keeper.look_after(is_stored=self.is_stored) or self.problems.get("journal"))
         for line in p.store.notices():
-            p.log("store", level="error", notice=line)
+            p.log("store_notice", "error", notice=line)
 
     def _save(self, now: float) -> None:
         self._saved = now
@@ -261,7 +280,7 @@ class Gateway:
                 self.parts.log("recovered", about=about)
         elif about not in self.problems:
             self.problems[about] = what
-            self.parts.log("problem", level="error", about=about, what=what)
+            self.parts.log("problem", "error", about=about, what=what)
         else:
             self.problems[about] = what
 

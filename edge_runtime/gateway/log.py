@@ -17,7 +17,7 @@ import select
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn
 
 from edge_runtime.gateway.clock import CLOCK_SET, Clock, SystemClock
 
@@ -32,6 +32,7 @@ UNLIMITED = frozenset({"alert_raised", "alert_cleared", "alert_acknowledged", "s
 LONGEST_VALUE, LONGEST_LINE = 500, 4_000
 """Characters of a value, and bytes of a line: a pipe takes 4,096 whole or not at all."""
 STDERR = 2
+_WRONG = re.compile(r"(?:_lost|_refused|_failed|_full|_dropped|_large|_late|_missing|_stepped|_not_[a-z]+)$")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+%-]+")
 
 
@@ -64,14 +65,6 @@ class Secret:
         raise TypeError("a secret is not written anywhere")
 
 
-class Logs(Protocol):
-    """What writes events down: a `Log`, or a test's list."""
-
-    def event(self, name: str, level: Level = "info", **fields: Any) -> None:
-        """Something happened: `name` in lower case with underscores, and what there is to know of it."""
-        ...
-
-
 class Log:
     """Writes lines to a file descriptor; any thread may."""
 
@@ -94,7 +87,7 @@ class Log:
             str, list[Any]
         ] = {}  # by event: since when, how many lines, how many left out, the worst level
         self._hidden: list[str] = []
-        self._is_stuck = False
+        self._is_stuck = self._is_torn = False
         self._unreported = 0
         self.lost = 0
         """Lines that could not be written."""
@@ -106,8 +99,14 @@ class Log:
                 self._hidden.append(secret.reveal())
                 self._hidden.sort(key=len, reverse=True)
 
-    def event(self, name: str, level: Level = "info", **fields: Any) -> None:
-        """Write one line, unless there were too many of this name within the minute. Never raises, never waits."""
+    def __call__(self, name: str, /, level: Level | None = None, **fields: Any) -> None:
+        """Something happened: its name in lower case with underscores, and what there is to know of it. One line.
+
+        None is written if there were too many of this name within the minute. Without a level, an event whose name says that
+        something went wrong is a warning. Never raises, and does not wait.
+        """
+        if level is None:
+            level = "warning" if _WRONG.search(name) else "info"
         if LEVELS.index(level) < self._least:
             return
         now = self._clock.monotonic()
@@ -140,17 +139,30 @@ class Log:
                 self._write(name, level, {"left_out": left_out}, self._clock.monotonic())
 
     def _write(self, name: str, level: Level, fields: dict[str, Any], now: float) -> None:
-        if self._unreported and self._is_writable():
-            lost, self._unreported = self._unreported, 0
-            self._write("log_lines_lost", "warning", {"lines": lost}, now)
+        if self._unreported and self._put("log_lines_lost", "warning", {"lines": self._unreported}, now):
+            self._unreported = 0
+        if not self._put(name, level, fields, now):
+            self.lost += 1
+            self._unreported += 1
+
+    def _put(self, name: str, level: Level, fields: dict[str, Any], now: float) -> bool:
+        """Whether the line was written."""
+        is_writable = self._is_writable()
+        self._is_stuck = not is_writable
+        if not is_writable:
+            return False
         line = self._line(name, level, {key: self._shown(value) for key, value in fields.items()}, now)
         data = line.encode("utf-8", "backslashreplace")
         if len(data) > LONGEST_LINE:  # its fields are the most of it
             data = self._line(name, level, {"fields_left_out": len(fields)}, now).encode("utf-8", "backslashreplace")
-        prefix = f"<{PRIORITIES[level]}>".encode() if self._in_journal else b""
-        if not self._put(prefix + data + b"\n"):
-            self.lost += 1
-            self._unreported += 1
+        prefix = b"\n" * self._is_torn + (f"<{PRIORITIES[level]}>".encode() if self._in_journal else b"")
+        data = prefix + data + b"\n"
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError:  # a pipe nobody reads any more, a full disk, a closed descriptor
+            return False
+        self._is_torn = written < len(data)  # the last byte that fitted on a disk
+        return not self._is_torn
 
     def _line(self, name: str, level: Level, fields: dict[str, Any], now: float) -> str:
         wall = self._clock.wall()
@@ -185,16 +197,6 @@ class Log:
         except AttributeError:  # no poll on this system
             return True
         except (OSError, ValueError):
-            return False
-
-    def _put(self, data: bytes) -> bool:
-        is_writable = self._is_writable()
-        self._is_stuck = not is_writable
-        if not is_writable:
-            return False
-        try:
-            return os.write(self._descriptor, data) == len(data)
-        except OSError:  # a pipe nobody reads any more, a full disk, a closed descriptor
             return False
 
 

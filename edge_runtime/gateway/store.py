@@ -13,11 +13,11 @@ import sqlite3
 
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway.config import Storage
-from edge_runtime.gateway.store_bounds import Bounds, WallClock, growth_of
+from edge_runtime.gateway.store_bounds import Bounds, WallClock
 from edge_runtime.gateway.store_open import CORRUPT, NAME, FolderLock, open_database
 from edge_runtime.gateway.store_read import Reader
 from edge_runtime.gateway.store_rows import Changes, MachineState, Outgoing, StoredEvent
-from edge_runtime.gateway.store_tables import COUNTS
+from edge_runtime.gateway.store_tables import COUNTS, place
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 """After a failure of the disk the database is opened again, but not at every tick."""
@@ -48,9 +48,10 @@ class Store(Reader):
         self._folder, self._clock, self._bounds = folder, clock, Bounds(folder, limits, clock, topic)
         self._notices: list[str] = []
         self._wait_s, self._not_before = _FIRST_WAIT_S, 0.0
-        self._machines: dict[str, int] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
         self._saved: set[str] = set()
         self._open: sqlite3.Connection | None = None
+        self._is_closed = False
         self._lock = FolderLock(folder)
         try:
             self._reopen()
@@ -91,7 +92,7 @@ class Store(Reader):
         if not changes:
             return
         with self._translated("written"):
-            growth, written = growth_of(changes, self._saved)
+            growth, written = self._bounds.growth(changes, self._saved)
             try:
                 self._prepared(growth, written)
                 self._transaction(changes)
@@ -105,24 +106,22 @@ class Store(Reader):
     def close(self) -> None:
         """Close the database and let another process have it."""
         super().close()
-        self._lock.release()
+        if not self._is_closed:
+            self._is_closed = True
+            self._lock.release()
 
     def _prepared(self, growth: int, written: int) -> None:
         """Make room for a transaction, and delete what is too old."""
         db = self._connection()
         db.execute("PRAGMA synchronous = FULL")
-        lost = self._bounds.counters["lost"]
         try:
             self._bounds.forget_old(db)
             self._bounds.make_room(db, growth, written)
         finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        if self._bounds.counters["lost"] > lost:
-            self._count_outbox(db)
-            self._notices.append(
-                f"{self.path}: {self._bounds.counters['lost'] - lost} alerts that were not sent were deleted: full"
-            )
+            _undo(db)
+            self._notices += self._bounds.notices
+            self._bounds.notices.clear()
+        self._count_outbox(db)
 
     def _transaction(self, changes: Changes) -> None:
         db = self._connection()
@@ -133,9 +132,8 @@ class Store(Reader):
             self._write(db, changes)
             db.execute("COMMIT")
         except BaseException:
-            self._machines.clear()  # some of them may be of the transaction that is undone
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            self._numbers.clear()  # some of them may be of the transaction that is undone
+            _undo(db)
             raise
         self._saved.update(state.machine for state in changes.states)
         if changes.outbox:
@@ -143,7 +141,11 @@ class Store(Reader):
 
     def _write(self, db: sqlite3.Connection, changes: Changes) -> None:
         sent = {message.id for message in changes.outbox}.union(changes.delivered)
-        known = {stored.event.id for stored in changes.events if not _record(db, stored, stored.event.id in sent)}
+        known = set()
+        for stored in changes.events:
+            kept = stored._replace(evidence=self._bounds.kept(stored.evidence))
+            if not _record(db, kept, stored.event.id in sent):
+                known.add(stored.event.id)
         for message in changes.outbox:
             if message.id not in known:
                 _queue(db, message)
@@ -151,8 +153,8 @@ class Store(Reader):
         for state in changes.states:
             self._save(db, state)
         db.executemany(
-            f"INSERT OR REPLACE INTO history VALUES ({', '.join('?' * (6 + len(COUNTS)))})",
-            [(row.start, self._machine(db, row.machine), *row[2:6], *row.counts) for row in changes.history],
+            f"INSERT OR REPLACE INTO history VALUES ({', '.join('?' * (5 + len(COUNTS)))})",
+            [(place(row.start, self._machine(db, row.machine)), *row[2:6], *row.counts) for row in changes.history],
         )
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
         db.executemany(
@@ -162,18 +164,27 @@ class Store(Reader):
 
     def _save(self, db: sqlite3.Connection, state: MachineState) -> None:
         db.execute(
-            "INSERT INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (machine) DO UPDATE SET digest = excluded.digest,"
+            "INSERT INTO states VALUES (:machine, :digest, :saved_wall, :saved_boottime, :boot, :saved_steady, :last_reading, :state) ON CONFLICT (machine) DO UPDATE SET digest = excluded.digest,"
             " saved_wall = excluded.saved_wall, saved_boottime = excluded.saved_boottime, boot = excluded.boot,"
             " saved_steady = excluded.saved_steady, last_reading = excluded.last_reading, state = excluded.state",
-            (self._machine(db, state.machine), state.digest, *state[3:], state.state),
+            {
+                **state._asdict(),
+                "machine": self._machine(db, state.machine),
+                "digest": self._number(db, "texts", "text", state.digest),
+                "boot": self._number(db, "texts", "text", state.boot),
+            },
         )
 
     def _machine(self, db: sqlite3.Connection, name: str) -> int:
-        """The number that stands for a machine's name."""
-        if name not in self._machines:
-            db.execute("INSERT OR IGNORE INTO machines (name) VALUES (?)", (name,))
-            (self._machines[name],) = db.execute("SELECT id FROM machines WHERE name = ?", (name,)).fetchone()
-        return self._machines[name]
+        return self._number(db, "machines", "name", name)
+
+    def _number(self, db: sqlite3.Connection, table: str, column: str, text: str) -> int:
+        """The number that stands for a text, in other tables."""
+        if (table, text) not in self._numbers:
+            db.execute(f"INSERT OR IGNORE INTO {table} ({column}) VALUES (?)", (text,))
+            (number,) = db.execute(f"SELECT id FROM {table} WHERE {column} = ?", (text,)).fetchone()
+            self._numbers[table, text] = number
+        return self._numbers[table, text]
 
     def _count_outbox(self, db: sqlite3.Connection) -> None:
         self.last_row = db.execute("SELECT max(row) FROM outbox").fetchone()[0] or 0
@@ -181,7 +192,7 @@ class Store(Reader):
         self.lost_total = int(found[0]) if found else 0
 
     def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
+        if self._open is None and not self._is_closed:
             self._reopen()
         return super()._connection()
 
@@ -196,7 +207,7 @@ class Store(Reader):
         with self._translated("read"):
             self._count_outbox(db)
             self._saved = {name for (name,) in db.execute("SELECT name FROM states JOIN machines ON id = machine")}
-        self._machines.clear()
+        self._numbers.clear()
         self._not_before, self._wait_s = 0.0, _FIRST_WAIT_S
 
     def _failed(self, fault: sqlite3.Error | OSError) -> None:
@@ -206,6 +217,13 @@ class Store(Reader):
             with contextlib.suppress(sqlite3.Error):
                 super().close()
             self._open = None
+
+
+def _undo(db: sqlite3.Connection) -> None:
+    """End a transaction that failed, if SQLite has not; where that fails as well, the next one finds out."""
+    if db.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
 
 
 def _record(db: sqlite3.Connection, stored: StoredEvent, is_queued: bool) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway.store_open import NAME
 from edge_runtime.gateway.store_rows import HistoryRow, MachineState, MaintenanceRecord, Outgoing, StoredAlert
-from edge_runtime.gateway.store_tables import APPLICATION, COUNTS, MIGRATIONS
+from edge_runtime.gateway.store_tables import APPLICATION, COUNTS, MIGRATIONS, PLACES, place
 
 _ALERT = """
 SELECT id, machine, bundle, digest, file, engine, variant, raised, score, threshold, contributions, in_maintenance, cleared, clear_reason,
@@ -22,8 +22,9 @@ SELECT id, machine, bundle, digest, file, engine, variant, raised, score, thresh
 FROM alerts """
 _OUTGOING = "SELECT id, topic, payload, retain, kind, alert, created, row FROM outbox "
 _STATE = """
-SELECT name, digest, state, saved_wall, saved_boottime, boot, saved_steady, last_reading
-FROM states JOIN machines ON machines.id = states.machine """
+SELECT name, bundles.text, state, saved_wall, saved_boottime, boots.text, saved_steady, last_reading
+FROM states JOIN machines ON machines.id = states.machine
+    JOIN texts AS bundles ON bundles.id = states.digest JOIN texts AS boots ON boots.id = states.boot """
 
 
 class Reader:
@@ -50,6 +51,11 @@ class Reader:
         """One, by its id."""
         return next((_alert(row) for row in self._rows(_ALERT + "WHERE id = ?", alert)), None)
 
+    def last_alert(self, machine: str, before: int) -> StoredAlert | None:
+        """The machine's last one that was raised before a time (microseconds)."""
+        rows = self._rows(_ALERT + "WHERE machine = ? AND raised < ? ORDER BY row DESC LIMIT 1", machine, before)
+        return _alert(rows[0]) if rows else None
+
     def open_alerts(self) -> list[StoredAlert]:
         """Those not cleared, in the order they were raised."""
         return [_alert(row) for row in self._rows(_ALERT + "WHERE cleared IS NULL ORDER BY row")]
@@ -70,18 +76,20 @@ class Reader:
 
     def machine_states(self, digest: str) -> list[MachineState]:
         """The saved states of a bundle's machines, by name."""
-        return [MachineState(*row) for row in self._rows(_STATE + "WHERE digest = ? ORDER BY name", digest)]
+        return [MachineState(*row) for row in self._rows(_STATE + "WHERE bundles.text = ? ORDER BY name", digest)]
 
     def history(self, machine: str, since: int = 0) -> list[HistoryRow]:
         """A machine's history from `since` (microseconds) on, in order."""
-        wanted = f"start, lowest, mean, highest, threshold, {', '.join(COUNTS)}"
         rows = self._rows(
-            f"SELECT {wanted} FROM history WHERE start >= ? AND machine = (SELECT id FROM machines WHERE name = ?) ORDER BY start",
-            since,
+            f"SELECT place >> {PLACES}, lowest, mean, highest, threshold, {', '.join(COUNTS)} FROM history WHERE place >= ?"
+            f" AND (place & {(1 << PLACES) - 1}) = (SELECT id FROM machines WHERE name = ?) ORDER BY place",
+            place(since, 0),
             machine,
         )
         return [
-            HistoryRow(machine, row[0], _number(row[1]), _number(row[2]), _number(row[3]), _number(row[4]), row[5:])
+            HistoryRow(
+                machine, 1000 * row[0], _number(row[1]), _number(row[2]), _number(row[3]), _number(row[4]), row[5:]
+            )
             for row in rows
         ]
 

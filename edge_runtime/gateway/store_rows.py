@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from edge_runtime.gateway.event import AlertEvent, LostAlerts
+from edge_runtime.gateway.event import AlertEvent, LostAlerts, Silence
 
 EVIDENCE_HELD = 50
 """While nothing can be written: of so many alerts the readings are kept in memory, of older ones only the alert."""
@@ -24,7 +24,7 @@ class Outgoing(NamedTuple):
     retain: bool = False
     """Retained by the broker: only the newest of a topic matters, and it takes the place of one that was not sent yet."""
     kind: str = "state"
-    """`raised`, `cleared`, `acknowledged`, `lost` or `state`."""
+    """`raised`, `cleared`, `acknowledged`, `lost`, `silent`, `heard` or `state`."""
     alert: str | None = None
     """The id of the alert it is about."""
     created: int = 0
@@ -96,7 +96,7 @@ class HistoryRow(NamedTuple):
 
     machine: str
     start: int
-    """Of the interval, microseconds since 1970 UTC."""
+    """Of the interval, microseconds since 1970 UTC; kept to the millisecond."""
     lowest: float
     """Of the scores; NaN where none was scored."""
     mean: float
@@ -173,7 +173,7 @@ def _newest(outbox: Iterable[Outgoing], delivered: set[str]) -> list[Outgoing]:
     ]
 
 
-def event_message(event: AlertEvent | LostAlerts, topic: str, created: int) -> Outgoing:
+def event_message(event: AlertEvent | LostAlerts | Silence, topic: str, created: int) -> Outgoing:
     """The message that carries an event, not retained: every one of them matters."""
     payload = json.dumps(event.to_json(), ensure_ascii=False).encode()
     alert = event.alert if isinstance(event, AlertEvent) else None

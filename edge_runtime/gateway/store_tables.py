@@ -17,9 +17,10 @@ COUNTS = tuple(f"n_{status}" for status in STATUSES)
 _FIRST = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE machines (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE states (
-    machine INTEGER PRIMARY KEY,  -- apart from the names, so that a save rewrites no other pages
-    digest TEXT NOT NULL, saved_wall REAL NOT NULL, saved_boottime REAL NOT NULL, boot TEXT NOT NULL,
+CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);  -- of digests and boots
+CREATE TABLE states (  -- apart from the names, and without long texts: what is rewritten at every save is as small as it can be
+    machine INTEGER PRIMARY KEY,
+    digest INTEGER NOT NULL, saved_wall REAL NOT NULL, saved_boottime REAL NOT NULL, boot INTEGER NOT NULL,  -- both by texts.id
     saved_steady INTEGER NOT NULL, last_reading INTEGER, state BLOB NOT NULL
 );
 CREATE TABLE alerts (
@@ -36,11 +37,10 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_alert ON outbox (alert) WHERE alert IS NOT NULL;
 CREATE INDEX outbox_topic ON outbox (topic) WHERE retain;
-CREATE TABLE history (  -- by time first: a save appends to one page, however many machines there are
-    start INTEGER NOT NULL, machine INTEGER NOT NULL, lowest REAL, mean REAL, highest REAL, threshold REAL,
-    {", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)},
-    PRIMARY KEY (start, machine)
-) WITHOUT ROWID;
+CREATE TABLE history (
+    place INTEGER PRIMARY KEY,  -- milliseconds of the start, times 2^20, plus machines.id: a save appends to the last page
+    lowest REAL, mean REAL, highest REAL, threshold REAL, {", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)}
+);
 CREATE TABLE maintenance (
     id TEXT PRIMARY KEY, machines TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, note TEXT NOT NULL, by TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -49,7 +49,10 @@ CREATE TABLE maintenance (
 MIGRATIONS = (_FIRST,)
 """Scripts; number N brings a database of `user_version` N to N + 1. Never changed once released, only added to."""
 
-TABLES = ("meta", "machines", "alerts", "outbox", "states", "maintenance", "forgotten", "evidence", "history")
+PLACES = 20
+"""Bits of the machine in a `history.place`: the milliseconds of the interval's start are above them."""
+
+TABLES = ("meta", "machines", "alerts", "outbox", "texts", "states", "maintenance", "forgotten", "evidence", "history")
 """What matters most first: the order in which a damaged database is read."""
 
 
@@ -73,6 +76,11 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def place(start: int, machine: int) -> int:
+    """Where the history has a machine's interval that starts at `start` (microseconds), of the years 1970 to 2248."""
+    return (min(max(start // 1000, 0), (1 << 43) - 1) << PLACES) + machine
 
 
 def statements(script: str) -> list[str]:

@@ -13,8 +13,11 @@ as they arrive; what is delivered again comes at once, and in between others are
   and the detector finds a gap;
 - if the next one is in order, a held one from the past was late, and is passed; one from the future was wrong, and is dropped.
 
+"The next one" is up to three messages where readings come again or out of order at the very moment of a step.
+
 A step of less than "far", 10 longest gaps or a minute, cannot be told from a few late readings at once; after nothing but late
-readings at the pace of arrival for longer than the longest gap it is taken for one all the same.
+readings at the pace of arrival for longer than the longest gap it is taken for one all the same, and the window restarts. A small step
+forward is a gap if it is longer than the longest one. A clock set back by about as much as its source was silent does not show.
 """
 
 from __future__ import annotations
@@ -29,12 +32,17 @@ LEAST_FAR = 60_000_000
 """Microseconds; nearer is late or early, but not a clock that was set."""
 MOST_MESSAGES, MOST_READINGS = 4, 1_000
 """A machine's readings are held back until so many messages, or readings, have not settled what they are."""
+COMES_AGAIN = 3_600e6
+"""For so many microseconds after a step back, readings from before it may be delivered again."""
 UNKNOWN_LAG = -float("inf")
 """Of a machine that may be behind by anything: a jump ahead is not taken for a clock that was set."""
 
 
 class Timed(NamedTuple, Generic[T]):
-    """What to do for one reading that came in: first shift, then hand over the readings."""
+    """What to do for one reading that came in: first shift, then hand over the readings.
+
+    Whatever was handed over before has to be with the detector before the shift: it belongs to the time before it.
+    """
 
     readings: tuple[tuple[int, T], ...] = ()
     """To hand to the detector now, in this order: the time of each in microseconds, and what was given with it. None while a
@@ -55,6 +63,10 @@ class _Odd(Generic[T]):
         """Of those held: arrival, first and newest time of what came together."""
         self.late: tuple[int, float] | None = None
         """Time and arrival of the reading since which late ones keep coming at their pace."""
+        self.past = NEVER
+        """The last time by a clock that was then set back: up to there readings may come again."""
+        self.past_until = 0.0
+        """But only until then, by the monotonic clock."""
 
     def hold(self, time: int, moment: float, item: T) -> None:
         """Hold a reading back."""
@@ -62,7 +74,7 @@ class _Odd(Generic[T]):
         if self.messages and self.messages[-1][0] == moment:
             _, first, newest = self.messages[-1]
             self.messages[-1] = moment, first, max(newest, time)
-        elif not self.messages or time > self.messages[-1][2]:
+        else:
             self.messages.append((moment, time, time))
 
     def release(self) -> tuple[tuple[tuple[int, T], ...], int]:
@@ -84,7 +96,6 @@ class Timeline(Generic[T]):
         self._arrived: list[float] = []  # in microseconds, by the monotonic clock
         self._lag: list[float] = []  # microseconds between a reading and its arrival, at the first and after each step
         self._is_stamped = bytearray()  # by its arrival
-        self._past: dict[int, int] = {}  # the last time by a clock that was then set back
         self._odd: dict[int, _Odd[T]] = {}
         self.steps = 0
         """How often a source's clock was set."""
@@ -103,7 +114,6 @@ class Timeline(Generic[T]):
         self._last[machine] = NEVER
         self._is_stamped[machine] = False
         self._odd.pop(machine, None)
-        self._past.pop(machine, None)
 
     def restore(self, machine: int, last: int, moment: float, elapsed: float | None) -> None:
         """A machine's last reading, taken by an earlier process: its time in microseconds, `elapsed` seconds before `moment`.
@@ -117,6 +127,13 @@ class Timeline(Generic[T]):
     def last(self, machine: int) -> int | None:
         """The time of the machine's last reading in order, microseconds; None: there was none."""
         return None if self._last[machine] == NEVER else self._last[machine]
+
+    def heard(self, machine: int) -> float | None:
+        """When that reading arrived, seconds by the monotonic clock: from here on the machine is silent.
+
+        One whose clock stands still sends late readings only, and is as silent as one that sends none.
+        """
+        return None if self._last[machine] == NEVER else self._arrived[machine] / 1e6
 
     def moved(self, step: int) -> list[int]:
         """The gateway's own clock was set by `step` microseconds: the machines whose remembered times are to be shifted by it.
@@ -161,22 +178,24 @@ class Timeline(Generic[T]):
             self._is_stamped[machine] = False
             return self._in_order(machine, time, moment, item)
         ahead = time - last - (moment - self._arrived[machine])
-        if time > last and ahead <= self._far:
-            return self._in_order(machine, time, moment, item)
         odd = self._odd.setdefault(machine, _Odd())
+        if time > last and ahead <= (self._far if time > odd.past else self._longest_gap):
+            return self._in_order(machine, time, moment, item)
         if ahead >= -self._far and time <= last:
             return self._late(machine, odd, time, moment, ((time, item),))
         return self._far_off(machine, odd, time, moment, item)
 
     def _in_order(self, machine: int, time: int, moment: float, item: T) -> Timed[T]:
         """Pass it, and what was held from the past before it: that was late. What was held from the future is dropped."""
-        odd = self._odd.pop(machine, None)
         self._last[machine], self._arrived[machine] = time, moment
-        if odd is None or not odd.held:
+        odd = self._odd.get(machine)
+        if odd is None:
             return Timed(((time, item),))
-        if odd.is_ahead:
-            return Timed(((time, item),), 0, len(odd.held))
-        return Timed((*odd.held, (time, item)))
+        released, dropped = odd.release()
+        odd.late = None
+        if time > odd.past or moment > odd.past_until:
+            del self._odd[machine]
+        return Timed((*released, (time, item)), 0, dropped)
 
     def _late(
         self,
@@ -217,8 +236,8 @@ class Timeline(Generic[T]):
             return Timed(released, 0, dropped)
         # From the past they are late. From the future they come after a gap; but after a step back, what comes at once from
         # before it has come again.
-        newest = odd.messages[-1][2]
-        if is_ahead and newest > self._past.get(machine, NEVER):
+        newest = max(message[2] for message in odd.messages)
+        if is_ahead and newest > odd.past:
             return self._after_gap(machine, tuple(odd.held), newest, moment)
         more, lost = odd.release()
         return self._late(machine, odd, time, moment, released + more, dropped + lost)
@@ -257,11 +276,10 @@ class Timeline(Generic[T]):
     def _stepped(
         self, machine: int, readings: tuple[tuple[int, T], ...], step: int, time: int, moment: float, dropped: int
     ) -> Timed[T]:
+        del self._odd[machine]
         if step < 0:
-            self._past[machine] = self._last[machine]
-        else:
-            self._past.pop(machine, None)
-        self._odd.pop(machine, None)
+            self._odd[machine] = odd = _Odd[T]()
+            odd.past, odd.past_until = self._last[machine], moment + COMES_AGAIN
         self._last[machine], self._arrived[machine], self._lag[machine] = time, moment, moment - time
         self.steps += 1
         return Timed(readings, step, dropped)
