@@ -16,6 +16,7 @@ PROOFS = {
     "power_cut": ("kill", "the same, and what is kept in memory is gone"),
     "load": ("load", "processor time and time to the alert, under a steady load"),
     "memory": ("memory", "memory above the engine's floor, by the number of machines"),
+    "soak": ("soak", "simulated weeks: memory and files must not grow"),
     "sd_writes": ("sd_writes", "bytes written to the card in a day"),
 }
 """Each proof's module and what it is."""

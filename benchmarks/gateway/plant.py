@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
@@ -60,7 +60,7 @@ class Plant:
     http_port: int | None = None
     storage: dict[str, float | str] = field(default_factory=dict)
     """Keys of `[storage]` beside the two folders."""
-    mqtt: dict[str, float | str] = field(default_factory=dict)
+    mqtt: dict[str, float | str | bool] = field(default_factory=dict)
     """Keys of `[mqtt]` beside host and port."""
     journal: Path | None = None
 
@@ -110,7 +110,7 @@ class Plant:
         return path
 
 
-def _keys(values: dict[str, float | str]) -> list[str]:
+def _keys(values: Mapping[str, float | str | bool]) -> list[str]:
     return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
 
 

@@ -72,6 +72,8 @@ class Received:
     """What came to the consumer, in order."""
 
     alerts: list[Arrival] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    """What was said on the alerts' topics that is no alert: of silent machines, of messages lost."""
     states: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     """By machine."""
 
@@ -82,7 +84,9 @@ class Received:
         for line in _lines(path):
             kind, _, machine = line["topic"].split("/", 2)[2].partition("/")
             if kind == "alerts":
-                received.alerts.append(_arrival(line["at"], line["payload"]))
+                arrival = _arrival(line["at"], line["payload"])
+                received.others += [line["payload"]] * (arrival is None)
+                received.alerts += [] if arrival is None else [arrival]
             elif kind == "machines":
                 received.states[machine].append(json.loads(line["payload"]))
         return received
@@ -103,8 +107,10 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
             yield json.loads(text)
 
 
-def _arrival(at: float, text: str) -> Arrival:
+def _arrival(at: float, text: str) -> Arrival | None:
     data = json.loads(text)
+    if data["kind"] not in ("raised", "cleared"):
+        return None
     time = to_microseconds(datetime.fromisoformat(data["time"]))
     event = Event(data["machine"], time, data["kind"], data["score"], data["threshold"])
     return Arrival(at, data["id"], data["alert"], event, text)
@@ -115,7 +121,7 @@ def violations_of_messages(received: Received, digests: dict[str, str]) -> list[
 
     `digests`: of each machine's bundle.
     """
-    found = []
+    found = [f"unexpected: {text}" for text in received.others]
     firsts = received.firsts
     found += [
         f"altered: {each.id}: {firsts[each.id].text} and {each.text}"
@@ -168,6 +174,9 @@ def violations_of_states(received: Received, ledger: Ledger) -> list[str]:
     for machine, states in received.states.items():
         names = [state["state"] for state in states]
         begun = sum(name == "warming_up" and before != name for before, name in zip(["", *names], names, strict=False))
+        seen = next((at for at, name in enumerate(names) if name != "never_seen"), len(names))
+        if "never_seen" in names[seen:]:
+            found.append(f"not resumed: {machine} was {names[seen]}, and then never seen")
         if begun > ledger.warming_up[machine]:
             found.append(f"not resumed: {machine} warmed up {begun} times, expected {ledger.warming_up[machine]}")
     return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import ExtraMissingError
 from edge_runtime.gateway.alerts import Work, topic_of
-from edge_runtime.gateway.announcer import Announcer
+from edge_runtime.gateway.announcer import Announcer, Speaker
 from edge_runtime.gateway.clock import Clock, SteadyTime
 from edge_runtime.gateway.config import GatewayConfig, Group
 from edge_runtime.gateway.config_file import secret
@@ -23,8 +23,9 @@ from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.mqtt import MqttClient
-from edge_runtime.gateway.publisher import Publisher
+from edge_runtime.gateway.publisher import Client, Publisher
 from edge_runtime.gateway.recent import RecentScores
+from edge_runtime.gateway.restore import Restore
 from edge_runtime.gateway.seen import Seen
 from edge_runtime.gateway.showing import Show
 from edge_runtime.gateway.steady import open_steady
@@ -39,8 +40,26 @@ class Model(NamedTuple):
     variant: str | None
 
 
-def assemble(config: GatewayConfig, clock: Clock, log: Log, seen: Seen, version: str) -> Gateway:
-    """Everything that `config` asks for, ready to run.
+class Broker(Source, Client, Speaker, Protocol):
+    """What a gateway needs of `mqtt.MqttClient`."""
+
+    last_error: str | None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What a person should know of the broker."""
+        ...
+
+
+Connect = Callable[[GatewayConfig, Sequence[tuple[str, int]], Inbox, Log, str], Broker]
+"""Makes it, of the configuration, the topics to listen to and their QoS, the inbox, the log and the version."""
+
+
+def assemble(
+    config: GatewayConfig, clock: Clock, log: Log, seen: Seen, version: str, *, connect: Connect | None = None
+) -> Gateway:
+    """Everything that `config` asks for, ready to run; `connect`: None for the broker that it names.
+
 
     Raises `BundleError`, `EngineError`, `ExtraMissingError`, `InputError` (a password that is not there) and `StoreError`.
     """
@@ -55,13 +74,14 @@ def assemble(config: GatewayConfig, clock: Clock, log: Log, seen: Seen, version:
         intake = Intake(config.groups, fleets, of_group, steady, commands)
         work = Work(config.maintenance, store.maintenance())
         desk = Desk(fleets, files, work, names, metrics, log)
-        keeper = Keeper(config.storage, fleets, intake, desk, store, clock, steady, log)
+        keeper = Keeper(config.storage, fleets, [intake.most_machines(n) for n in range(len(fleets))], clock, steady)
         inbox = Inbox()
-        client = _client(config, intake, inbox, log, commands, version)
+        client: Broker | None = None
+        if config.mqtt is not None:
+            topics = [*intake.subscriptions, *([] if commands is None else [(commands, 1)])]
+            client = (connect or _client)(config, topics, inbox, log, version)
         sources: list[Source] = [] if client is None else [client]
-        sources += [
-            Lines(group.lines, inbox, log, keeper.position(group.lines)) for group in config.groups if group.lines is not None
-        ]
+        sources += [Lines(group.lines, inbox, log) for group in config.groups if group.lines is not None]
         parts = Parts(
             clock,
             steady,
@@ -79,20 +99,20 @@ def assemble(config: GatewayConfig, clock: Clock, log: Log, seen: Seen, version:
             metrics,
             log,
         )
-        return Gateway(
+        gateway = Gateway(
             parts,
             Show(seen, config, version, client),
             tick_s=config.tick_ms / 1e3,
             save_every_s=config.storage.save_every_s,
         )
+        gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log))
+        return gateway
     except BaseException:
         store.close()
         raise
 
 
-def open_fleets(
-    groups: Sequence[Group], opened: Callable[[Bundle, str, str | None, int], object] | None = None
-) -> tuple[list[Fleet], list[str], list[int]]:
+def open_fleets(groups: Sequence[Group]) -> tuple[list[Fleet], list[str], list[int]]:
     """A fleet for each bundle, engine and variant that groups ask for; the bundles' files; and the fleet of each group."""
     models = [Model(group.bundle, group.engine, group.variant) for group in groups]
     different = list(dict.fromkeys(models))
@@ -107,16 +127,15 @@ def open_fleets(
 
 
 def _client(
-    config: GatewayConfig, intake: Intake, inbox: Inbox, log: Log, commands: str | None, version: str
-) -> MqttClient | None:
-    if config.mqtt is None:
-        return None
+    config: GatewayConfig, topics: Sequence[tuple[str, int]], inbox: Inbox, log: Log, version: str
+) -> MqttClient:
+    assert config.mqtt is not None
     try:
         import paho.mqtt.client  # noqa: F401
     except ImportError:
         raise ExtraMissingError("a gateway with a broker", "gateway", "paho-mqtt") from None
-    password = secret(config.mqtt)
-    subscriptions = [*intake.subscriptions, *([] if commands is None else [(commands, 1)])]
-    return MqttClient(
-        config.mqtt, config.name, subscriptions, inbox, inbox.wake, log, password=password.value, about={"version": version}
-    )
+    password, warning = secret(config.mqtt)
+    if warning is not None:
+        log("password_warning", what=warning)
+    about = {"version": version}
+    return MqttClient(config.mqtt, config.name, topics, inbox, inbox.wake, log, password=password, about=about)

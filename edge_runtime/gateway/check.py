@@ -20,6 +20,7 @@ from edge_runtime.gateway.check_finding import Finding, fine, note, wrong
 from edge_runtime.gateway.check_places import is_running, journal_findings, storage_findings, tls_findings
 from edge_runtime.gateway.config import HTTP, MQTT, GatewayConfig, Group
 from edge_runtime.gateway.config_file import secret
+from edge_runtime.gateway.intake import LEAST_SILENCE_S
 from edge_runtime.gateway.topics import MACHINE
 
 EXIT_FINE, EXIT_WRONG = 0, 2
@@ -172,7 +173,7 @@ def _group_plan(group: Group, opened: Opened | None) -> dict[str, Any]:
         "time": group.payload.time,
     }
     if opened is not None:
-        silent = group.silent_after_s or max(60.0, 3 * opened.manifest.sampling.longest_gap_s)
+        silent = group.silent_after_s or max(LEAST_SILENCE_S, 3 * opened.manifest.sampling.longest_gap_s)
         plan |= {"name": opened.manifest.name, "family": opened.manifest.family, "engine": opened.engine}
         plan |= {"variant": opened.variant, "silent_after_s": silent}
         plan["channels"] = {channel.name: channel.unit for channel in opened.manifest.channels}

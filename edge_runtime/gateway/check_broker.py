@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.gateway.check_finding import Finding, fine, note, wrong
 from edge_runtime.gateway.config import MQTT, TLS, GatewayConfig
+from edge_runtime.gateway.mqtt_socket import describe, tls_context
 from edge_runtime.gateway.topics import Topics
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class _Trial:
         if mqtt.user is not None:
             self.client.username_pw_set(mqtt.user, password)
         if mqtt.tls is not None:
-            self.client.tls_set_context(_context(mqtt.tls))
+            self.client.tls_set_context(tls_context(mqtt.tls))
 
     def login(self) -> str | None:
         """Why the broker does not let the gateway in; None if it does. Raises `OSError`, `ValueError` if there is no connection."""
@@ -172,7 +173,7 @@ def _certificate_findings(where: str, mqtt: MQTT, tls: TLS) -> list[Finding]:
     """Of the broker's certificate. Raises `OSError` where TLS is not spoken, or not accepted; paho would leave such a socket open."""
     with (
         socket.create_connection((mqtt.host, mqtt.broker_port), WAIT_S) as plain,
-        _context(tls).wrap_socket(plain, server_hostname=mqtt.host) as encrypted,
+        tls_context(tls).wrap_socket(plain, server_hostname=mqtt.host) as encrypted,
     ):
         shown = encrypted.getpeercert()
     if not shown or "notAfter" not in shown:
@@ -183,26 +184,8 @@ def _certificate_findings(where: str, mqtt: MQTT, tls: TLS) -> list[Finding]:
     return [note("broker", f"{text}, {days} days") if days < SOON_DAYS else fine("broker", text)]
 
 
-def _context(tls: TLS) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file, password="")
-    return context
-
-
 def _connection_fault(fault: OSError | ValueError, mqtt: MQTT) -> str:
     """For people: why there is no connection."""
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {fault.verify_message}"
-    if isinstance(fault, ssl.SSLError):
-        return f"TLS: {(fault.reason or str(fault)).replace('_', ' ').lower()}: is this the port for MQTT with TLS?"
-    if isinstance(fault, socket.gaierror):
-        return f"the name {mqtt.host} is not known: {fault.strerror}"
-    if isinstance(fault, TimeoutError):
-        return f"no answer within {WAIT_S:g} s"
-    if isinstance(fault, (ConnectionResetError, BrokenPipeError)):
-        return "the connection was closed: is this the right port, with or without TLS?"
-    return f"not reached: {getattr(fault, 'strerror', None) or fault}"
+    is_own = isinstance(fault, (ssl.SSLCertVerificationError, socket.gaierror, TimeoutError, ConnectionRefusedError))
+    hint = "" if is_own else f": is this the port for MQTT with{'' if mqtt.tls else 'out'} TLS?"
+    return f"{describe(fault)}{hint}"

@@ -14,9 +14,8 @@ from typing import NamedTuple
 from edge_runtime.gateway.check_finding import Finding, fine, note, wrong
 from edge_runtime.gateway.config import TLS, Storage
 from edge_runtime.gateway.config_file import journal_folder
+from edge_runtime.gateway.store_open import LOCK
 
-LOCK = "store.lock"
-"""In the storage folder: a running gateway holds it."""
 JOURNAL_MB = 8
 """What the journal may take at its peak, about."""
 IN_MEMORY = ("tmpfs", "ramfs")

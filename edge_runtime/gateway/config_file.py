@@ -90,13 +90,13 @@ def journal_folder(storage: Storage) -> str:
 class Secret(NamedTuple):
     """The broker's password. It does not show when it is printed."""
 
-    password: str | None
+    value: str | None
     """None: the broker asks for none."""
     warning: str | None = None
     """What a person should change about where it is kept."""
 
     def __repr__(self) -> str:
-        return f"Secret(password={'None' if self.password is None else '***'}, warning={self.warning!r})"
+        return f"Secret(value={'None' if self.value is None else '***'}, warning={self.warning!r})"
 
 
 def secret(mqtt: MQTT) -> Secret:

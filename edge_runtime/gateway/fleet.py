@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.clean import NEVER
 from edge_runtime.detector import Detector
 from edge_runtime.errors import EngineError
 from edge_runtime.gateway.message import Decoded
 from edge_runtime.gateway.status import MACHINE_STATES
 from edge_runtime.gateway.timeline import Timeline
 from edge_runtime.readings import ACTIVE, CLEARED, COLLECTING, GAP, RAISED, SCORED, STATUSES, Verdicts
-from edge_runtime.state import grown
+from edge_runtime.state import grown, recall
 
 ROOM = 16
 """Machines that a fleet has room for at first; it doubles when they are more."""
+UNSEEN = np.iinfo(np.int64).min
+"""In place of the time of a machine's newest reading."""
 NEVER_SEEN, SILENT, ALARM = (MACHINE_STATES.index(name) for name in ("never_seen", "silent", "alarm"))
 _STATE_OF = np.array(
     [MACHINE_STATES.index("normal" if name == "scored" else name) if name != "collecting" else -1 for name in STATUSES]
@@ -57,7 +60,7 @@ class Fleet:
         self.states = np.full(room, NEVER_SEEN, np.int8)
         self.since = np.zeros(room)  # wall clock, seconds since 1970
         self.heard = np.full(room, -np.inf)  # when its last reading arrived, by the monotonic clock
-        self.newest = np.full(room, np.iinfo(np.int64).min)  # the time of its newest reading, microseconds
+        self.newest = np.full(room, UNSEEN)  # the time of its newest reading, microseconds
         self.scores = np.full(room, np.nan, np.float32)
         self.thresholds = np.full(room, self.manifest.threshold.value, np.float32)
         self.counts = np.zeros(room, np.int64)  # readings since the start
@@ -85,13 +88,19 @@ class Fleet:
         self.detector = grown(self.detector, room)
         self.timeline.grow(room)
         for name, fill in (
-            ("states", NEVER_SEEN), ("since", 0.0), ("heard", -np.inf), ("newest", np.iinfo(np.int64).min),
+            ("states", NEVER_SEEN), ("since", 0.0), ("heard", -np.inf), ("newest", UNSEEN),
             ("scores", np.nan), ("thresholds", self.manifest.threshold.value), ("counts", 0), ("silent_after_s", np.inf),
         ):  # fmt: skip
             old = getattr(self, name)
             new = np.full(room, fill, old.dtype)
             new[: len(old)] = old
             setattr(self, name, new)
+
+    def recall(self, machine: int, state: bytes) -> None:
+        """Let a machine go on from a state. Raises `StateError`, and changes nothing."""
+        recall(self.detector, machine, state)
+        time = int(self.detector.steps()["clean"].last_time_of_one[machine])
+        self.newest[machine] = UNSEEN if time == NEVER else time
 
     def take(
         self, ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
@@ -180,6 +189,7 @@ class Fleet:
     def go_silent(self, monotonic: float, started: float, wall: float) -> list[int]:
         """The machines that have just gone silent: nothing heard for too long, or not since the gateway started."""
         count = len(self.names)
+        self.since[:count][self.since[:count] == 0] = wall  # of machines that are new
         heard = np.maximum(self.heard[:count], started)
         silent = (monotonic - heard > self.silent_after_s[:count]) & (self.states[:count] != SILENT)
         machines = np.nonzero(silent)[0]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-
 from edge_runtime.errors import PayloadError, StoreError
 from edge_runtime.gateway.announcer import Announcer
 from edge_runtime.gateway.clock import Clock, SteadyTime
@@ -20,11 +19,13 @@ from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.intake import Batch, Intake
 from edge_runtime.gateway.keeper import Keeper
+from edge_runtime.gateway.lines import Lines
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message, Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.publisher import Publisher
 from edge_runtime.gateway.recent import RecentScores
+from edge_runtime.gateway.restore import Restore
 from edge_runtime.gateway.store import Store
 from edge_runtime.gateway.store_rows import Changes
 
@@ -77,14 +78,28 @@ class Gateway:
         return len(self._changes.outbox)
 
     @property
+    def is_stored(self) -> bool:
+        """Whether everything that happened so far is in the store."""
+        return "store" not in self.problems
+
+    @property
     def is_finished(self) -> bool:
         """Whether no source will ever give anything again, as where standard input has ended and all of it is taken."""
         return all(getattr(source, "is_finished", False) for source in self.parts.sources) and not len(self.parts.inbox)
 
+    def restore(self, restore: Restore) -> None:
+        """Take up what an earlier process left, and begin the journal's next file. Raises `StoreError` if it cannot be read."""
+        restore.run(self._changes)
+        self._commit()
+        self._problem("journal", self.parts.keeper.look_after(is_stored=self.is_stored))
+
     def run(self, goes_on: Callable[[], bool]) -> None:
         """Work until `goes_on`, asked at every tick and once a second at least, says no; then save everything."""
         for source in self.parts.sources:
-            source.start()
+            if isinstance(source, Lines):
+                source.start(self.parts.keeper.position(source.path))
+            else:
+                source.start()
         try:
             while goes_on():
                 self.tick(self.parts.inbox.take(SECOND, self._tick_s))
@@ -102,7 +117,10 @@ class Gateway:
         self._take(messages)
         if is_second:
             self._look_around(now)
+        if p.publisher is not None:
+            self._changes.delivered += self._delivered(p.publisher.pump())
         self._commit()
+        p.keeper.after_commit(is_stored=self.is_stored)
         _acknowledge(messages)
         if p.publisher is not None:
             self._changes.delivered += self._delivered(p.publisher.pump())
@@ -174,7 +192,7 @@ class Gateway:
         recent = p.recent[number]
         recent.grow(len(fleet.states))
         recent.update(readings.ids, verdicts.scores, verdicts.thresholds, started)
-        p.keeper.note(number, readings.ids, verdicts)
+        p.keeper.note(number, verdicts)
         p.metrics.count_verdicts(fleet.manifest.name, verdicts.status_codes)
         p.metrics.stages["score"].observe(p.clock.monotonic() - started)
 
@@ -218,6 +236,7 @@ class Gateway:
         p.desk.follow_work(wall, self._changes)
         if now - self._saved >= self._save_every_s:
             self._save(now)
+        self._problem("journal", p.keeper.look_after(is_stored=self.is_stored) or self.problems.get("journal"))
         for line in p.store.notices():
             p.log("store_notice", "error", notice=line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from edge_runtime.errors import PayloadError
 from edge_runtime.gateway.clock import SteadyTime
 from edge_runtime.gateway.config import Group
+from edge_runtime.gateway.excerpt import excerpt
 from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.message import Decoded, Message
 from edge_runtime.gateway.payload import Decoder
@@ -70,9 +72,10 @@ class Batch:
 class Entrance:
     """A group's way in: what its messages hold, and which of its machines may appear."""
 
-    def __init__(self, group: Group, number: int, fleet: int, fleets: Sequence[Fleet]) -> None:
-        """`number`: the group's position in the configuration; `fleet`: its fleet's."""
-        self.group, self.number, self.fleet = group, number, fleet
+    def __init__(self, group: Group, fleet: int, fleets: Sequence[Fleet], others: frozenset[str]) -> None:
+        """`fleet`: the number of the group's fleet; `others`: the machines that other groups know by name."""
+        self.group, self.fleet = group, fleet
+        self._others = others
         self._fleet = fleets[fleet]
         manifest = self._fleet.manifest
         self.decoder = Decoder(group.payload, manifest)
@@ -90,11 +93,14 @@ class Entrance:
         """The row of a machine, which may appear here. Raises `PayloadError` for one that may not."""
         row = self.machines.get(name)
         if row is None:
-            if name in self._fleet.index:
-                raise PayloadError("machine", f"expected readings of {name!r} from its own group only")
+            if name in self._fleet.index and name not in self._others:  # it appeared in another group that may let it
+                self.machines[name] = self._fleet.index[name]
+                return self.machines[name]
+            if name in self._others:
+                raise PayloadError("machine", f"expected readings of {excerpt(name)} from its own group only")
             if self._may_appear <= 0:
                 raise PayloadError(
-                    "machine", f"expected one of the machines known, got {name[:80]!r}; appear = {self.group.appear}"
+                    "machine", f"expected at most {self.group.appear} machines to appear, got one more: {excerpt(name)}"
                 )
             self._may_appear -= 1
             row = self.machines[name] = self._fleet.add(name, self._silent_after_s)
@@ -114,7 +120,11 @@ class Intake:
     ) -> None:
         """`of_group`: the number of each group's fleet; `command_topic`: None where commands are not listened to."""
         self._command_topic = command_topic
-        self.entrances = [Entrance(group, number, of_group[number], fleets) for number, group in enumerate(groups)]
+        known = [frozenset(group.machines) for group in groups]
+        self.entrances = [
+            Entrance(group, of_group[number], fleets, frozenset().union(*known[:number], *known[number + 1 :]))
+            for number, group in enumerate(groups)
+        ]
         self._topics = Topics(groups)
         self.subscriptions = self._topics.subscriptions
         self._steady = steady
@@ -123,6 +133,29 @@ class Intake:
     def is_command(self, message: Message) -> bool:
         """Whether a message is for the gateway itself."""
         return message.topic == self._command_topic
+
+    def most_machines(self, fleet: int) -> int:
+        """How many machines a fleet may come to have."""
+        groups = [entrance.group for entrance in self.entrances if entrance.fleet == fleet]
+        return sum(len(group.machines) + group.appear for group in groups)
+
+    def admit(self, fleet: int, name: str) -> int | None:
+        """The row of a machine that an earlier process watched, or None if the configuration has no place for it any more."""
+        row = self._fleets[fleet].index.get(name)
+        for entrance in self.entrances:
+            if row is None and entrance.fleet == fleet:
+                with contextlib.suppress(PayloadError):
+                    row = entrance.machine(name)
+        return row
+
+    def by_arrival(self, fleet: int) -> set[int]:
+        """The rows of the machines whose readings bring no time."""
+        return {
+            row
+            for each in self.entrances
+            if each.fleet == fleet and each.is_by_arrival
+            for row in each.machines.values()
+        }
 
     def decode(self, message: Message) -> tuple[Entrance, list[Decoded]]:
         """The readings in a message, of machines that are known or may appear. Raises `PayloadError`: nothing of it was taken."""

@@ -71,7 +71,7 @@ class Lines:
         """Lines longer than the limit."""
         self.problem: str | None = None
         """Why there is nothing to read, in one line."""
-        self._path = path
+        self.path = path
         self._inbox = inbox
         self._log = log
         self._line_limit = line_limit
@@ -101,7 +101,7 @@ class Lines:
     # The thread that reads
 
     def _run(self) -> None:
-        if self._path == STANDARD_INPUT:
+        if self.path == STANDARD_INPUT:
             self._follow_standard_input()
             return
         self._last = self.position
@@ -110,7 +110,7 @@ class Lines:
                 self._follow_file(self._last)
                 self._last = None
             except OSError as error:
-                self._complain(f"{self._path}: {error.strerror or error}")
+                self._complain(f"{self.path}: {error.strerror or error}")
                 self._stopping.wait(self._poll_s)
 
     def _complain(self, problem: str | None) -> None:
@@ -139,7 +139,7 @@ class Lines:
 
     def _follow_file(self, start: Position | None) -> None:
         """Read one file until it has been replaced. Raises OSError."""
-        path = self._path if start is None else self._find(start)
+        path = self.path if start is None else self._find(start)
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             status = os.fstat(file)
@@ -151,7 +151,7 @@ class Lines:
                     offset = start.offset
                 else:
                     self._log(
-                        "lines_restarted", level="warning", file=self._path, reason="not the file that was read before"
+                        "lines_restarted", level="warning", file=self.path, reason="not the file that was read before"
                     )
             self._complain(None)
             self._read(file, status.st_ino, offset)
@@ -160,7 +160,7 @@ class Lines:
 
     def _find(self, position: Position) -> str:
         """The file that was read up to the position: under the name, or beside it under one that begins with it."""
-        folder, name = os.path.split(self._path)
+        folder, name = os.path.split(self.path)
         with os.scandir(folder or ".") as entries:
             others = [
                 entry.path for entry in entries if entry.inode() == position.inode and entry.name.startswith(name)
@@ -172,7 +172,7 @@ class Lines:
                     return path
             finally:
                 os.close(file)
-        return self._path
+        return self.path
 
     def _is_at(self, file: int, position: Position) -> bool:
         status = os.fstat(file)
@@ -186,7 +186,7 @@ class Lines:
             piece = os.pread(file, PIECE_BYTES, lines.read)
             size = os.fstat(file).st_size
             if size < lines.read or (piece and _head(file, min(lines.read, size), size) != head):
-                self._log("lines_truncated", level="warning", file=self._path, offset=lines.read, bytes=size)
+                self._log("lines_truncated", level="warning", file=self.path, offset=lines.read, bytes=size)
                 lines = _Splitter(self._line_limit)
                 head = _head(file, 0, 0)
                 continue
@@ -201,14 +201,14 @@ class Lines:
                 quiet_since = quiet_since or time.monotonic()
                 if time.monotonic() - quiet_since >= self._linger_s:
                     self._put(lines.end(), lines, file, inode)
-                    self._log("lines_rotated", file=self._path)
+                    self._log("lines_rotated", file=self.path)
                     return
             self._stopping.wait(self._poll_s)
 
     def _is_replaced(self, inode: int) -> bool:
         """Whether another file has the name. While none has, this one is read on."""
         try:
-            return os.stat(self._path).st_ino != inode
+            return os.stat(self.path).st_ino != inode
         except OSError:
             return False
 
@@ -217,7 +217,7 @@ class Lines:
     ) -> None:
         if lines.refused:
             self.refused += lines.refused
-            self._log("line_too_long", level="warning", source=self._path, lines=lines.refused, limit=self._line_limit)
+            self._log("line_too_long", level="warning", source=self.path, lines=lines.refused, limit=self._line_limit)
             lines.refused = 0
         arrived = time.monotonic()
         head = None
@@ -233,7 +233,7 @@ class Lines:
                 token = self._last = Position(inode, end, head)
                 if end < HEAD_BYTES:
                     head = None  # the next line's has more of it
-            self._inbox.put(Message(self, self._path, line, arrived, token), is_kept=True)
+            self._inbox.put(Message(self, self.path, line, arrived, token), is_kept=True)
 
 
 class _Splitter:

@@ -5,8 +5,9 @@ One network thread connects, again and again for as long as it takes, and serves
 
 - **In.** A QoS 1 message is acknowledged to the broker when the gateway says that it is safe. What was not acknowledged when a connection
   ended comes again on the next; what still waits in the gateway, or was acknowledged too late, is recognised and not given out twice.
-- **Out.** A publication is one of `acknowledged`, `refused` or `lost`, and as long as one that was lost or refused was not asked for,
-  none is taken: so whoever publishes sends what comes again before what comes after it.
+- **Out.** A publication becomes one of `acknowledged` or `lost`, and as long as one that was lost was not asked for, none is taken: so
+  whoever publishes sends what comes again before what comes after it. One that the broker refuses is tried again from here, later and
+  later, and what follows on its topic waits for it; other topics go on.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ import json
 import random
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_runtime.gateway.config import MQTT
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
-from edge_runtime.gateway.mqtt_connection import Connection, Login, Publication, describe
+from edge_runtime.gateway.mqtt_connection import Connection, Login, Publication
+from edge_runtime.gateway.mqtt_receipts import Receipts
+from edge_runtime.gateway.mqtt_refused import Refused
+from edge_runtime.gateway.mqtt_socket import describe
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -34,7 +37,8 @@ RECEIVE_MAXIMUM = 500
 """Messages the broker may send before the first of them is acknowledged (MQTT 5); the broker's own limit counts as well, which is
 20 in Mosquitto (`max_inflight_messages`)."""
 
-REMEMBERED_RECEIPTS = 4 * RECEIVE_MAXIMUM
+UNDER_WAY = 100
+"""Publications taken and not yet acknowledged."""
 
 MESSAGE_LIMIT = 2**20
 """Bytes of a payload. With MQTT 5 the broker does not send a larger one; with 3.1.1 it does, and it is dropped."""
@@ -51,18 +55,6 @@ class Timing(NamedTuple):
     answer: float = 60.0
     """For the acknowledgement of a publication."""
     stop: float = 3.0
-
-
-class Receipt:
-    """What is needed to acknowledge a message: the connection it came on, which changes when it comes again on another."""
-
-    __slots__ = ("connection", "fingerprint", "is_safe", "mid")
-
-    def __init__(self, connection: Connection, mid: int, fingerprint: int) -> None:
-        self.connection: Connection | None = connection  # None: it is acknowledged
-        self.mid = mid
-        self.fingerprint = fingerprint
-        self.is_safe = False
 
 
 class MqttClient:
@@ -89,14 +81,14 @@ class MqttClient:
         timing: Timing | None = None,
     ) -> None:
         self.is_connected = False
+        self.is_subscribed = False
+        """The broker has answered the subscriptions: what is sent from now on arrives here."""
         self.reconnects = 0
         """Connections after the first."""
         self.last_error: str | None = None
         """Why there is no connection, or why there was none last."""
         self.oversized = 0
         """Messages that were dropped because they are larger than the limit."""
-        self.repeated = 0
-        """Messages that came again after a new connection, while the gateway still had them."""
         self._timing = timing or Timing()
         self._login = Login(
             host=config.host,
@@ -122,8 +114,8 @@ class MqttClient:
         self._inbox = inbox
         self._wake = wake
         self._log = log
-        self._receipts: OrderedDict[int, Receipt] = OrderedDict()  # by message id; only the network thread looks at it
-        self._is_session_present = False
+        self._receipts = Receipts()
+        self._is_paused = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -132,7 +124,7 @@ class MqttClient:
         self._connections = 0
         self._in_flight: dict[int, None] = {}  # tokens, in the order they were published
         self._acknowledged: list[int] = []
-        self._refused: list[tuple[int, str]] = []
+        self._refused = Refused(self._timing.first_wait, self._timing.longest_wait)
         self._lost: list[int] = []
         self._refusals: dict[str, str] = {}  # by topic or filter: why the broker does not take or give it
 
@@ -155,8 +147,17 @@ class MqttClient:
     def start(self) -> None:
         """Begin to connect. Does not wait for it."""
         if self._login.tls is not None and not self._login.tls.verify:
-            self._log("broker_not_verified", broker=self.broker)
+            self._log("broker_not_verified", level="warning", broker=self.broker)
         self._thread.start()
+
+    @property
+    def repeated(self) -> int:
+        """Messages that came again after a new connection, while the gateway still had them."""
+        return self._receipts.repeated
+
+    def pause(self) -> None:
+        """Take no more messages: the broker keeps them. What was taken can still be acknowledged, and publications sent, until `stop`."""
+        self._is_paused = True
 
     def stop(self) -> None:
         """Acknowledge and send what is under way, say goodbye, and end. Takes at most `timing.stop`."""
@@ -173,22 +174,24 @@ class MqttClient:
         receipts = [message.token for message in messages if message.token is not None]
         if not receipts:
             return
+        self._receipts.safe(receipts)
         with self._lock:
             connection = self._connection
-            for receipt in receipts:
-                receipt.is_safe = True
         if connection is not None:
-            connection.hand_over(lambda on: _acknowledge(on, receipts))
+            connection.hand_over(lambda on: self._receipts.acknowledge(on, receipts))
 
     def publish(self, topic: str, payload: bytes, *, retain: bool, token: int) -> bool:
-        """Send it, QoS 1. False: there is no connection, too much is under way, or something lost or refused was not asked for yet."""
+        """Send it, QoS 1. False: there is no connection, too much is under way, or something lost was not asked for yet."""
+        publication = Publication(topic, payload, retain, token)
         with self._lock:
             connection = self._connection
-            if connection is None or self._lost or self._refused or len(self._in_flight) >= connection.in_flight_limit:
+            if connection is None or self._lost or len(self._in_flight) - len(self._refused) >= UNDER_WAY:
                 return False
             self._in_flight[token] = None
-            publication = Publication(topic, payload, retain, token)
-            connection.hand_over(lambda on: on.publish(publication))
+            if topic not in self._refused:
+                connection.hand_over(lambda on: on.publish(publication))
+            elif (replaced := self._refused.hold(publication)) is not None:
+                self._done(replaced)
         return True
 
     def acknowledged(self) -> list[int]:
@@ -202,12 +205,6 @@ class MqttClient:
         with self._lock:
             tokens, self._lost = self._lost, []
         return tokens
-
-    def refused(self) -> list[tuple[int, str]]:
-        """Tokens of publications that the broker did not take, and why (MQTT 5; with 3.1.1 a broker cannot say so)."""
-        with self._lock:
-            refused, self._refused = self._refused, []
-        return refused
 
     # The network thread
 
@@ -228,7 +225,7 @@ class MqttClient:
             )
             # Many gateways that lost one broker at the same moment come back at different ones.
             wait *= random.uniform(0.5, 1.0)
-            self._log("broker_lost", broker=self.broker, error=error, again_in_s=round(wait, 1))
+            self._log("broker_lost", level="warning", broker=self.broker, error=error, again_in_s=round(wait, 1))
             self._stopping.wait(wait)
 
     def _serve_once(self) -> str:
@@ -240,17 +237,16 @@ class MqttClient:
     def _ended(self, error: str) -> None:
         with self._lock:
             self._connection = None
-            self.is_connected = False
+            self.is_connected = self.is_subscribed = False
             self.last_error = None if self._stopping.is_set() else error
             self._lost += self._in_flight
             self._in_flight.clear()
+            self._refused.clear()
         self._wake()
 
-    def connected(self, connection: Connection, is_session_present: bool) -> None:
+    def connected(self, connection: Connection, *, is_session_present: bool) -> None:
         """The broker took the login."""
-        self._is_session_present = is_session_present
-        if not is_session_present:
-            self._receipts.clear()
+        self._receipts.begin(is_session_present=is_session_present)
         with self._lock:
             self._connection = connection
             self._connections += 1
@@ -263,68 +259,55 @@ class MqttClient:
     def received(self, connection: Connection, message: MQTTMessage) -> None:
         """Put a message into the inbox, unless the gateway has it already."""
         arrived = time.monotonic()
+        if self._is_paused:
+            return
         if len(message.payload) > self._message_limit:
             self.oversized += 1
-            self._log("message_too_large", topic=message.topic, bytes=len(message.payload), limit=self._message_limit)
+            self._log("message_too_large", level="warning", topic=message.topic, bytes=len(message.payload))
             if message.qos:
                 connection.acknowledge(message.mid)
             return
         receipt = None
         if message.qos:
-            receipt = self._receipt(connection, message)
+            receipt = self._receipts.take(connection, message)
             if receipt is None:
                 return
         self._inbox.put(Message(self, message.topic, bytes(message.payload), arrived, receipt, message.retain))
 
-    def _receipt(self, connection: Connection, message: MQTTMessage) -> Receipt | None:
-        """None: the message came before, on an earlier connection of this session."""
-        mid = message.mid
-        fingerprint = hash((message.topic, message.payload))
-        if message.dup and self._is_session_present:
-            known = self._receipts.get(mid)
-            if known is not None and known.fingerprint == fingerprint and known.connection is not connection:
-                self.repeated += 1
-                with self._lock:
-                    known.connection = connection
-                    is_safe = known.is_safe
-                if is_safe:
-                    _acknowledge(connection, [known])
-                return None
-        receipt = self._receipts[mid] = Receipt(connection, mid, fingerprint)
-        self._receipts.move_to_end(mid)
-        if len(self._receipts) > REMEMBERED_RECEIPTS:
-            self._receipts.popitem(last=False)
-        return receipt
-
-    def answered(self, publication: Publication, refusal: str | None) -> None:
+    def answered(self, connection: Connection, publication: Publication, refusal: str | None) -> None:
         """The broker took the publication, or refused it."""
-        topic, token = publication.topic, publication.token
+        following = None
         with self._lock:
             if refusal is None:
-                self._refusals.pop(topic, None)
+                self._refusals.pop(publication.topic, None)
+                self._done(publication)
+                following = self._refused.accept(publication)
             else:
-                self._refusals[topic] = refusal
-            if token is not None:
-                self._in_flight.pop(token, None)
-                if refusal is None:
-                    self._acknowledged.append(token)
-                else:
-                    self._refused.append((token, refusal))
+                self._refusals[publication.topic] = refusal
+                self._refused.refuse(publication, time.monotonic())
         if refusal is not None:
-            self._log("publication_refused", topic=topic, error=refusal)
+            self._log("publication_refused", level="warning", topic=publication.topic, error=refusal)
+        if following is not None:
+            connection.hand_over(lambda on: on.publish(following))
         self._wake()
 
-    def subscription_answered(self, topic: str, refusal: str | None) -> None:
-        """The broker will send what comes on the topic, or refused to."""
-        if refusal is not None:
-            with self._lock:
-                self._refusals[f"the subscription to {topic}"] = refusal
-            self._log("subscription_refused", topic=topic, error=refusal)
-            self._wake()
+    def _done(self, publication: Publication) -> None:
+        if publication.token is not None:
+            self._in_flight.pop(publication.token, None)
+            self._acknowledged.append(publication.token)
 
+    def passed(self, connection: Connection, now: float) -> None:
+        """Try again what was refused, where it is time."""
+        with self._lock:
+            due = self._refused.due(now)
+        for publication in due:
+            connection.publish(publication)
 
-def _acknowledge(connection: Connection, receipts: Sequence[Receipt]) -> None:
-    for receipt in receipts:
-        if receipt.connection is connection:
-            receipt.connection = None
-            connection.acknowledge(receipt.mid)
+    def subscribed(self, refusals: dict[str, str]) -> None:
+        """The broker sends what comes on the topics from now on, but for those that it refuses."""
+        with self._lock:
+            self._refusals.update((f"the subscription to {topic}", refusal) for topic, refusal in refusals.items())
+        for topic, refusal in refusals.items():
+            self._log("subscription_refused", level="error", topic=topic, error=refusal)
+        self.is_subscribed = True
+        self._wake()

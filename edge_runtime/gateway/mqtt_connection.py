@@ -18,7 +18,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from edge_runtime.gateway.config import TLS
-from edge_runtime.gateway.mqtt_socket import Pieces, new_client
+from edge_runtime.gateway.mqtt_socket import Pieces, describe, new_client, open_socket
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -28,6 +28,9 @@ TICK_S = 1.0
 
 AT_A_TIME = 100
 """Packets read before it is looked whether something is to be sent."""
+
+IN_FLIGHT = 20
+"""Publications sent and not acknowledged; fewer if the broker says so. What follows waits its turn."""
 
 SUBSCRIPTIONS_AT_ONCE = 8
 """In one packet: as many as AWS IoT takes."""
@@ -57,7 +60,7 @@ class Login(NamedTuple):
     message_limit: int
     connect_timeout_s: float
     answer_timeout_s: float
-    """A publication that is not acknowledged for so long ends the connection; it is sent again on the next."""
+    """When publications wait and the broker acknowledges none for so long, the connection ends; they are sent again on the next."""
 
 
 class Publication(NamedTuple):
@@ -73,26 +76,43 @@ class Publication(NamedTuple):
 class Listener(Protocol):
     """Who is told, in the network thread."""
 
-    def connected(self, connection: Connection, is_session_present: bool) -> None: ...
-    def received(self, connection: Connection, message: MQTTMessage) -> None: ...
-    def answered(self, publication: Publication, refusal: str | None) -> None: ...
-    def subscription_answered(self, topic: str, refusal: str | None) -> None: ...
+    def connected(self, connection: Connection, *, is_session_present: bool) -> None:
+        """The broker took the login."""
+        ...
+
+    def received(self, connection: Connection, message: MQTTMessage) -> None:
+        """A message came."""
+        ...
+
+    def answered(self, connection: Connection, publication: Publication, refusal: str | None) -> None:
+        """The broker took the publication; or not, and why."""
+        ...
+
+    def subscribed(self, refusals: dict[str, str]) -> None:
+        """The broker sends what comes on the topics from now on, but for those that it refuses."""
+        ...
+
+    def passed(self, connection: Connection, now: float) -> None:
+        """Time has passed: called once a second at least."""
+        ...
 
 
 class Connection:
     """Made, `run`, and done with."""
 
     def __init__(self, login: Login, listener: Listener) -> None:
-        self.in_flight_limit = 20
-        """Publications that the broker takes unacknowledged; at most its own limit."""
         self._login = login
         self._listener = listener
         self._is_accepted = False
         self._end: str | None = None
         self._jobs: deque[Callable[[Connection], None]] = deque()
         self._packet_limit = 2**28
-        self._unanswered: dict[int, tuple[Publication, float]] = {}
+        self._unanswered: dict[int, Publication] = {}
+        self._in_flight = IN_FLIGHT
+        self._waiting: deque[Publication] = deque()
+        self._answered_at = 0.0  # or since when there is something to answer
         self._subscribing: dict[int, Sequence[str]] = {}
+        self._refusals: dict[str, str] = {}
         self._pieces = Pieces()
         self._client = self._new_client()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -138,10 +158,15 @@ class Connection:
         if (
             refusal is not None
         ):  # sent all the same, the broker would end the connection, and the next one, and the next
-            self._listener.answered(publication, refusal)
+            self._listener.answered(self, publication, refusal)
+            return
+        if len(self._unanswered) >= self._in_flight:
+            self._waiting.append(publication)
             return
         info = self._client.publish(publication.topic, publication.payload, 1, publication.retain)
-        self._unanswered[info.mid] = (publication, time.monotonic())
+        if not self._unanswered:
+            self._answered_at = time.monotonic()
+        self._unanswered[info.mid] = publication
 
     # The loop
 
@@ -159,10 +184,9 @@ class Connection:
                 now = time.monotonic()
                 if not self._is_accepted and now > accept_by:
                     return f"no answer to the login within {self._login.connect_timeout_s:g} s"
-                for _, sent in self._unanswered.values():
-                    if now > sent + self._login.answer_timeout_s:
-                        return f"a publication is not acknowledged after {self._login.answer_timeout_s:g} s"
-                    break  # the first is the oldest
+                self._listener.passed(self, now)
+                if self._unanswered and now > self._answered_at + self._login.answer_timeout_s:
+                    return f"no publication is acknowledged within {self._login.answer_timeout_s:g} s"
         return self._end or "the connection was lost"
 
     def _step(self, selector: selectors.BaseSelector, sock: Any, timeout_s: float) -> None:
@@ -215,7 +239,12 @@ class Connection:
 
     def _new_client(self) -> Client:
         login = self._login
-        client = new_client(login.client_id, login.version, self._pieces, lambda: open_socket(login))
+        client = new_client(
+            login.client_id,
+            login.version,
+            self._pieces,
+            lambda: open_socket(login.host, login.port, login.tls, login.connect_timeout_s),
+        )
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
@@ -240,10 +269,10 @@ class Connection:
         if reason.is_failure:
             self._end = f"the broker refuses the login: {reason}"
             return
-        self.in_flight_limit = min(self.in_flight_limit, getattr(properties, "ReceiveMaximum", self.in_flight_limit))
+        self._in_flight = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
         self._packet_limit = min(self._packet_limit, getattr(properties, "MaximumPacketSize", self._packet_limit))
         self._is_accepted = True
-        self._listener.connected(self, flags.session_present)
+        self._listener.connected(self, is_session_present=flags.session_present)
         if self._login.forgotten:
             client.unsubscribe(list(self._login.forgotten))
         subscriptions = list(self._login.subscriptions)
@@ -258,13 +287,19 @@ class Connection:
         self._listener.received(self, message)
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
-        publication, _ = self._unanswered.pop(mid, (None, 0.0))
+        publication = self._unanswered.pop(mid, None)
+        self._answered_at = time.monotonic()
         if publication is not None:
-            self._listener.answered(publication, str(reason) if reason.is_failure else None)
+            self._listener.answered(self, publication, str(reason) if reason.is_failure else None)
+        if self._waiting and len(self._unanswered) < self._in_flight:
+            self.publish(self._waiting.popleft())
 
     def _on_subscribe(self, _client: Client, _data: Any, mid: int, reasons: Sequence[Any], _properties: Any) -> None:
         for topic, reason in zip(self._subscribing.pop(mid, ()), reasons, strict=False):
-            self._listener.subscription_answered(topic, str(reason) if reason.is_failure else None)
+            if reason.is_failure:
+                self._refusals[topic] = str(reason)
+        if not self._subscribing:
+            self._listener.subscribed(self._refusals)
 
     def _on_disconnect(self, _client: Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
@@ -289,46 +324,3 @@ def _unfit_topic(topic: str) -> str | None:
         if character in "+#" or unicodedata.category(character) in ("Cc", "Cs") or ord(character) & 0xFFFE == 0xFFFE:
             return f"a topic cannot hold {character!r}"
     return None
-
-
-def open_socket(login: Login) -> socket.socket:
-    """Connected to the broker, which has shown its certificate. Raises OSError."""
-    sock = socket.create_connection((login.host, login.port), login.connect_timeout_s)
-    try:
-        sock.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # or a small packet waits for the answer to the one before, 40 ms
-        if login.tls is None:
-            return sock
-        return tls_context(login.tls).wrap_socket(sock, server_hostname=login.host)
-    except BaseException:
-        sock.close()
-        raise
-
-
-def tls_context(tls: TLS) -> ssl.SSLContext:
-    """What the broker's certificate is held against, and the gateway's own. Read anew for each connection: certificates are renewed."""
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert_file is not None:
-        context.load_cert_chain(
-            tls.cert_file, tls.key_file, password=""
-        )  # none: a key with a password would ask the terminal
-    return context
-
-
-def describe(error: BaseException) -> str:
-    """An error of a connection in one line that a person can act on."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the broker's certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    if isinstance(error, socket.gaierror):
-        return f"the name of the broker is not known: {error.strerror}"
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
-    return f"{type(error).__name__}: {error}"

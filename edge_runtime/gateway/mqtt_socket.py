@@ -1,4 +1,4 @@
-"""A paho client whose socket is read in large pieces.
+"""The socket under a connection to a broker: TLS, and a paho client that reads it in large pieces.
 
 paho reads one packet with three calls to the system (its kind, its length, the rest) and is called once for each; at 2,000 messages a
 second that is a good part of what the gateway costs.
@@ -7,8 +7,11 @@ second that is a good part of what the gateway costs.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from edge_runtime.gateway.config import TLS
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -70,3 +73,46 @@ def new_client(client_id: str, version: str, pieces: Pieces, open_socket: Callab
         0
     )  # bounded by who publishes: paho's own queue would be sent in an order of its own
     return client
+
+
+def open_socket(host: str, port: int, tls: TLS | None, timeout_s: float) -> socket.socket:
+    """Connected to the broker, which has shown its certificate. Raises OSError."""
+    sock = socket.create_connection((host, port), timeout_s)
+    try:
+        sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # or a small packet waits for the answer to the one before, 40 ms
+        if tls is None:
+            return sock
+        return tls_context(tls).wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def tls_context(tls: TLS) -> ssl.SSLContext:
+    """What the broker's certificate is held against, and the gateway's own. Read anew for each connection: certificates are renewed."""
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert_file is not None:
+        context.load_cert_chain(
+            tls.cert_file, tls.key_file, password=""
+        )  # none: a key with a password would ask the terminal
+    return context
+
+
+def describe(error: BaseException) -> str:
+    """An error of a connection in one line that a person can act on."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the broker's certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    if isinstance(error, socket.gaierror):
+        return f"the name of the broker is not known: {error.strerror}"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    return f"{type(error).__name__}: {error}"

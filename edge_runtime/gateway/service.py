@@ -152,7 +152,7 @@ def unit(
     is_private = any(os.path.abspath(path).startswith(PRIVATE_FOLDERS) for path in paths)
     credential = f"LoadCredential=mqtt_password:{_specifiers(password_file or '/etc/anomalite/mqtt_password')}"
     replaced = {
-        "EXEC": f"{_word(executable)} serve {_word(config_path)}",
+        "EXEC": f"{_argument(executable)} serve {_argument(config_path)}",
         "USER": "DynamicUser=yes" if user is None else f"User={_specifiers(user)}",
         "HOME": "read-only" if is_private else "yes",
         "CREDENTIAL": credential if password_file else f"#{credential}",
@@ -172,9 +172,16 @@ def _specifiers(text: str) -> str:
 
 
 def _word(path: str) -> str:
-    """A path as one word of a command line in a unit (systemd.service(5), "Command lines")."""
-    escaped = _specifiers(path).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    """A path as one word (systemd.syntax(7), "Quoting")."""
+    if not path.startswith("/"):
+        raise ValueError(f"expected an absolute path for the unit, got {path!r}")
+    escaped = _specifiers(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"' if any(each in path for each in " '\"\\;") else escaped
+
+
+def _argument(path: str) -> str:
+    """The same on a command line, where variables are put in for dollar signs."""
+    return _word(path).replace("$", "$$")
 
 
 UNIT = """\
@@ -194,8 +201,8 @@ NotifyAccess=main
 ExecStart=@EXEC@
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
-# 1 s, then longer each time up to a minute; systemd before 254 ignores the two lines after it, and always waits as long as here.
-RestartSec=1
+# After 3 s, then later each time, up to a minute. systemd before 254 says that it does not know the last two, and waits 3 s always.
+RestartSec=3
 RestartSteps=8
 RestartMaxDelaySec=60
 # The loop that scores must come around once in a minute, or the service is started again.
@@ -223,6 +230,8 @@ ProtectSystem=strict
 # read-only: the program or its configuration is in a home directory, and cannot be read without.
 ProtectHome=@HOME@
 PrivateTmp=yes
+PrivateMounts=yes
+PrivateUsers=yes
 # The status page asks the firmware for undervoltage through /sys. For `vcgencmd` instead, which needs /dev/vcio, put
 # `PrivateDevices=no`, `DevicePolicy=closed`, `DeviceAllow=/dev/vcio rw` and `SupplementaryGroups=video` here.
 PrivateDevices=yes
@@ -243,7 +252,7 @@ LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
+SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
 # A leak is ended before the board is; in use are 50 to 120 MB.
 MemoryMax=512M

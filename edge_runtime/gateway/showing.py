@@ -17,8 +17,8 @@ from edge_runtime.gateway.status import AlertStatus, BundleStatus, MachineStatus
 from edge_runtime.gateway.store_read import Reader
 
 if TYPE_CHECKING:
+    from edge_runtime.gateway.assemble import Broker
     from edge_runtime.gateway.gateway import Gateway
-    from edge_runtime.gateway.mqtt import MqttClient
 
 
 def machine_status(fleet: Fleet, machine: int, desk: Desk, wall: float, monotonic: float) -> MachineStatus:
@@ -81,7 +81,7 @@ def alert_statuses(store: Reader, desk: Desk, most: int = 50) -> tuple[AlertStat
 class Show:
     """Publishes the gateway's status once a second."""
 
-    def __init__(self, seen: Seen, config: GatewayConfig, version: str, client: MqttClient | None) -> None:
+    def __init__(self, seen: Seen, config: GatewayConfig, version: str, client: Broker | None) -> None:
         self._seen, self._config, self._version, self._client = seen, config, version, client
         self._placed: list[int] = []
         self._alerts: tuple[AlertStatus, ...] = ()
@@ -103,14 +103,18 @@ class Show:
             waiting = gateway.unstored
         p.metrics.outbox_lost = p.store.lost_total
         if client is not None:
-            problems += client.problems()
+            problems += client.problems
         status = Status(
             config.name,
             self._version,
             wall,
             wall - (monotonic - gateway.started),
             p.steady.is_set(),
-            tuple(machine_status(fleet, machine, p.desk, wall, monotonic) for fleet in p.fleets for machine in range(len(fleet.names))),
+            tuple(
+                machine_status(fleet, machine, p.desk, wall, monotonic)
+                for fleet in p.fleets
+                for machine in range(len(fleet.names))
+            ),
             bundle_statuses(p.fleets, p.files),
             self._alerts,
             None if config.mqtt is None else f"{config.mqtt.host}:{config.mqtt.broker_port}",
@@ -120,7 +124,7 @@ class Show:
             waiting,
             tuple(problems),
             p.metrics.totals(),
-            "store" not in gateway.problems,
+            gateway.is_stored,
         )
         self._seen.publish(status)
 

@@ -1,14 +1,13 @@
 """An engine whose answer to a window does not depend on which others it is handed over with, to the bit.
 
 What was scored in a tick with nineteen other machines is scored again alone, after a crash or by `anomalite replay`, and has to be the same
-number. Engines choose a kernel by the number of windows; which of their answers that changes is tried when a bundle is opened, on the very model
-and CPU (docs/decisions/0018-same-bits.md).
+number. Engines choose a kernel by the number of windows; up to which number that changes nothing is tried when a bundle is opened, on the very
+model and CPU (docs/decisions/0018-same-bits.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +17,8 @@ from edge_runtime.detector import Detector
 from edge_runtime.engines import Engine
 from edge_runtime.opening import open_variant, variant_for
 
-SIZES = (2, 3, 4, 5, 7, 8, 16, 31, 64)
+SIZES = (2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 24, 31, 33, 48, 64)
 """Of the calls that are tried."""
-Way = Literal["as it is", "singles doubled", "one at a time"]
 
 Windows = npt.NDArray[np.float32]
 
@@ -28,18 +26,19 @@ Windows = npt.NDArray[np.float32]
 class SteadyEngine:
     """An `Engine` around another one, with as many windows a call as give the same bits."""
 
-    def __init__(self, engine: Engine, shape: tuple[int, int], way: Way) -> None:
-        self.way = way
-        """`as it is`; `singles doubled`: a window that comes alone is run beside itself; `one at a time`."""
-        self.best_batch = 1 if way == "one at a time" else engine.best_batch
+    def __init__(self, engine: Engine, shape: tuple[int, int], most: int, *, doubles: bool) -> None:
+        self.best_batch = most
+        self.doubles = doubles
+        """Whether a window that comes alone is run beside itself, since alone it would get other bits."""
         self._engine = engine
         self._pair = np.empty((2, *shape), np.float32)
 
     def run(self, windows: Windows) -> Windows:
-        """As `Engine.run`; of at most `best_batch` windows, as a detector hands over."""
-        if self.way == "one at a time" and len(windows) > 1:
-            return np.concatenate([self._engine.run(windows[row : row + 1]) for row in range(len(windows))])
-        if self.way == "singles doubled" and len(windows) == 1:
+        """As `Engine.run`."""
+        count, most = len(windows), self.best_batch
+        if count > most:
+            return np.concatenate([self.run(windows[row : row + most]) for row in range(0, count, most)])
+        if count == 1 and self.doubles:
             self._pair[:] = windows
             return self._engine.run(self._pair)[:1]
         return self._engine.run(windows)
@@ -50,31 +49,38 @@ class SteadyEngine:
 
 
 def steady(engine: Engine, shape: tuple[int, int], most: int | None = None) -> SteadyEngine:
-    """Try the engine on random windows (T, F) of the given shape, and wrap it in the way that gives the same bits.
+    """Try the engine on random windows (T, F) of the given shape, and wrap it so that each gets the same bits in any call.
 
     `most`: the most windows there will be in a call (None: the engine's best). Raises `EngineError`.
     """
     most = most or engine.best_batch
-    if most == 1:
-        return SteadyEngine(engine, shape, "one at a time")
     sizes = sorted({min(size, most) for size in SIZES})
     rng = np.random.default_rng(18)
-    windows = rng.normal(0, 1, (sizes[-1] + sizes[-1] % 2, *shape)).astype(np.float32)
-    windows[::4] *= 30  # far from normal, where rounding is another
-    pairs = np.concatenate([engine.run(windows[row : row + 2]) for row in range(0, len(windows), 2)])
-    for rows in _trials(len(windows), sizes, rng):
-        if engine.run(windows[rows]).tobytes() != pairs[rows].tobytes():
-            return SteadyEngine(engine, shape, "one at a time")
-    singles = np.concatenate([engine.run(windows[row : row + 1]) for row in range(min(16, len(windows)))])
-    are_same = singles.tobytes() == pairs[: len(singles)].tobytes()
-    return SteadyEngine(engine, shape, "as it is" if are_same else "singles doubled")
+    windows = rng.normal(0, 1, (max(32, sizes[-1]), *shape)).astype(np.float32)
+    windows[::4] *= 30  # far from normal, where other digits are lost
+    proven = 1
+    pairs = windows[:0]
+    if most > 1:
+        pairs = np.concatenate([engine.run(windows[row : row + 2]) for row in range(0, len(windows), 2)])
+        for size in sizes:
+            if not all(_same(engine, windows, rows, pairs) for rows in _trials(len(windows), size, rng)):
+                break
+            proven = size
+    if proven == 1:
+        return SteadyEngine(engine, shape, 1, doubles=False)
+    are_same = all(_same(engine, windows, np.array([row]), pairs) for row in range(16))
+    return SteadyEngine(engine, shape, proven, doubles=not are_same)
 
 
-def _trials(count: int, sizes: list[int], rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
-    """Which of `count` windows go together, in which order: each size at least twice, and every place of a call several times."""
-    for size in sizes:
-        for start in range(0, max(2 * size, 16), size):
-            yield rng.permutation(count)[:size] if start else np.arange(count)[-size:]
+def _same(engine: Engine, windows: Windows, rows: npt.NDArray[np.int64], expected: Windows) -> bool:
+    return engine.run(windows[rows]).tobytes() == expected[rows].tobytes()
+
+
+def _trials(count: int, size: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+    """Which of `count` windows go together, in which order: at least two calls, and every window of a small size in some place."""
+    yield np.arange(count)[-size:]
+    for _ in range(max(1, 16 // size)):
+        yield rng.permutation(count)[:size]
 
 
 def open_steady(bundle: Bundle, engine: str = "auto", variant: str | None = None, *, machines: int = 1) -> Detector:
@@ -86,5 +92,4 @@ def open_steady(bundle: Bundle, engine: str = "auto", variant: str | None = None
     opened = open_variant(bundle, name, chosen)
     m = opened.manifest
     same = steady(opened.engine, m.window_shape, opened.batch)
-    batch = min(same.best_batch, opened.batch)
-    return Detector(m, same, machines=machines, batch=batch, engine_name=name, variant_name=chosen.name)
+    return Detector(m, same, machines=machines, engine_name=name, variant_name=chosen.name)

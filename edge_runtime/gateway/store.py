@@ -13,7 +13,7 @@ import sqlite3
 
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway.config import Storage
-from edge_runtime.gateway.store_bounds import Bounds, WallClock, growth_of
+from edge_runtime.gateway.store_bounds import Bounds, WallClock
 from edge_runtime.gateway.store_open import CORRUPT, NAME, FolderLock, open_database
 from edge_runtime.gateway.store_read import Reader
 from edge_runtime.gateway.store_rows import Changes, MachineState, Outgoing, StoredEvent
@@ -51,6 +51,7 @@ class Store(Reader):
         self._numbers: dict[tuple[str, str], int] = {}
         self._saved: set[str] = set()
         self._open: sqlite3.Connection | None = None
+        self._is_closed = False
         self._lock = FolderLock(folder)
         try:
             self._reopen()
@@ -91,7 +92,7 @@ class Store(Reader):
         if not changes:
             return
         with self._translated("written"):
-            growth, written = growth_of(changes, self._saved)
+            growth, written = self._bounds.growth(changes, self._saved)
             try:
                 self._prepared(growth, written)
                 self._transaction(changes)
@@ -105,24 +106,22 @@ class Store(Reader):
     def close(self) -> None:
         """Close the database and let another process have it."""
         super().close()
-        self._lock.release()
+        if not self._is_closed:
+            self._is_closed = True
+            self._lock.release()
 
     def _prepared(self, growth: int, written: int) -> None:
         """Make room for a transaction, and delete what is too old."""
         db = self._connection()
         db.execute("PRAGMA synchronous = FULL")
-        lost = self._bounds.counters["lost"]
         try:
             self._bounds.forget_old(db)
             self._bounds.make_room(db, growth, written)
         finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        if self._bounds.counters["lost"] > lost:
-            self._count_outbox(db)
-            self._notices.append(
-                f"{self.path}: {self._bounds.counters['lost'] - lost} alerts that were not sent were deleted: full"
-            )
+            _undo(db)
+            self._notices += self._bounds.notices
+            self._bounds.notices.clear()
+        self._count_outbox(db)
 
     def _transaction(self, changes: Changes) -> None:
         db = self._connection()
@@ -134,8 +133,7 @@ class Store(Reader):
             db.execute("COMMIT")
         except BaseException:
             self._numbers.clear()  # some of them may be of the transaction that is undone
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            _undo(db)
             raise
         self._saved.update(state.machine for state in changes.states)
         if changes.outbox:
@@ -143,7 +141,11 @@ class Store(Reader):
 
     def _write(self, db: sqlite3.Connection, changes: Changes) -> None:
         sent = {message.id for message in changes.outbox}.union(changes.delivered)
-        known = {stored.event.id for stored in changes.events if not _record(db, stored, stored.event.id in sent)}
+        known = set()
+        for stored in changes.events:
+            kept = stored._replace(evidence=self._bounds.kept(stored.evidence))
+            if not _record(db, kept, stored.event.id in sent):
+                known.add(stored.event.id)
         for message in changes.outbox:
             if message.id not in known:
                 _queue(db, message)
@@ -190,7 +192,7 @@ class Store(Reader):
         self.lost_total = int(found[0]) if found else 0
 
     def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
+        if self._open is None and not self._is_closed:
             self._reopen()
         return super()._connection()
 
@@ -215,6 +217,13 @@ class Store(Reader):
             with contextlib.suppress(sqlite3.Error):
                 super().close()
             self._open = None
+
+
+def _undo(db: sqlite3.Connection) -> None:
+    """End a transaction that failed, if SQLite has not; where that fails as well, the next one finds out."""
+    if db.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
 
 
 def _record(db: sqlite3.Connection, stored: StoredEvent, is_queued: bool) -> bool:

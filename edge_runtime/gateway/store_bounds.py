@@ -51,7 +51,9 @@ class Bounds:
         self.wal_bytes = min(2 * MB, self.most // 8)
         """The write-ahead log is emptied when it is so large."""
         self.counters = dict.fromkeys(("history", "evidence", "alerts", "lost", "corrupt"), 0)
-        """Rows deleted for want of room or by age since the start; `lost` are alerts that were never sent."""
+        """Deleted since the start for want of room or by age: rows, and `corrupt` files; `lost` are alerts that were never sent."""
+        self.notices: list[str] = []
+        """What must be told loudly."""
         self._folder, self._clock, self._topic = folder, clock, topic
         self._keep = int(limits.keep_days * _DAY)
         self._offset, self._steady_since, self._next_age = clock.wall() - clock.monotonic(), clock.monotonic(), 0.0
@@ -67,6 +69,24 @@ class Bounds:
                 sizes[kind] += _size(entry)
         return sizes
 
+    def growth(self, changes: Changes, known: set[str]) -> tuple[int, int]:
+        """Bytes that a transaction adds to the database, and that it writes into the log.
+
+        The states of `known` machines take the place of others.
+        """
+        added = sum(1500 + len(self.kept(stored.evidence) or b"") for stored in changes.events)
+        added += sum(500 + len(message.payload) for message in changes.outbox)
+        added += 120 * len(changes.history) + 300 * len(changes.maintenance)
+        added += sum(100 + len(key) + len(value) for key, value in changes.meta.items())
+        new = sum(200 + len(state.state) for state in changes.states if state.machine not in known)
+        saved = sum(200 + len(state.state) for state in changes.states)
+        pages = 8 + 2 * len(changes.events) + len(changes.delivered) // 8
+        return added + new, int(1.3 * (added + saved)) + pages * PAGE
+
+    def kept(self, evidence: bytes | None) -> bytes | None:
+        """What is kept of the readings behind an alert: nothing, where they alone would take an eighth of the storage."""
+        return evidence if evidence is None or len(evidence) <= self.most // 8 else None
+
     def make_room(self, db: sqlite3.Connection, growth: int, written: int) -> None:
         """Before a transaction that adds `growth` bytes and writes `written` into the log. Raises `sqlite3.Error`."""
         sizes = self._without_corrupt()
@@ -77,7 +97,9 @@ class Bounds:
             self._give_up(db, most - need, int(most * _SLACK) - need)
         total = _pragma(db, "page_count")
         if total > most:  # the limit was larger once, or the log was smaller
-            db.execute(f"PRAGMA incremental_vacuum({total - most})").fetchall()
+            db.executescript(
+                f"PRAGMA incremental_vacuum({total - most})"
+            )  # `execute` takes the first of its steps only: a page
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         db.execute(f"PRAGMA max_page_count = {max(most, 16)}").fetchall()
 
@@ -103,7 +125,8 @@ class Bounds:
             for entry in os.scandir(self._folder):
                 if entry.name.startswith(NAME + CORRUPT):
                     os.unlink(entry.path)
-                    self.counters["corrupt"] += 1
+                    self.notices.append(f"{entry.path}: deleted: there was no more room for a damaged database")
+                    self._count("corrupt", 1)
         return sizes
 
     def _give_up(self, db: sqlite3.Connection, most: int, wanted: int) -> None:
@@ -120,8 +143,13 @@ class Bounds:
                     break
         # Where the states of the machines alone are too much, deleting alerts is no help.
         (states,) = db.execute("SELECT total(length(state)) FROM states").fetchone()
+        lost = self.counters["lost"]
         while _used(db) > most > states / PAGE and self._unsent(db):
             pass
+        if self.counters["lost"] > lost:
+            self.notices.append(
+                f"{self._folder}: {self.counters['lost'] - lost} alerts that were never sent were deleted: the storage is full"
+            )
 
     def _history(self, db: sqlite3.Connection, before: int = LATEST) -> int:
         """Delete the oldest rows that are older than `before` (microseconds); returns how many."""
@@ -185,18 +213,6 @@ class Bounds:
     def _count(self, what: str, rows: int) -> int:
         self.counters[what] += rows
         return rows
-
-
-def growth_of(changes: Changes, known: set[str]) -> tuple[int, int]:
-    """Bytes that a transaction adds to the database, and that it writes into the log; `known` machines' states take the place of others."""
-    added = sum(1500 + len(stored.evidence or b"") for stored in changes.events)
-    added += sum(500 + len(message.payload) for message in changes.outbox)
-    added += 120 * len(changes.history) + 300 * len(changes.maintenance)
-    added += sum(100 + len(key) + len(value) for key, value in changes.meta.items())
-    new = sum(200 + len(state.state) for state in changes.states if state.machine not in known)
-    saved = sum(200 + len(state.state) for state in changes.states)
-    pages = 8 + 2 * len(changes.events) + len(changes.delivered) // 8
-    return added + new, int(1.3 * (added + saved)) + pages * PAGE
 
 
 def _forget(db: sqlite3.Connection, rows: list[tuple[int, str]]) -> None:

@@ -13,8 +13,11 @@ as they arrive; what is delivered again comes at once, and in between others are
   and the detector finds a gap;
 - if the next one is in order, a held one from the past was late, and is passed; one from the future was wrong, and is dropped.
 
+"The next one" is up to three messages where readings come again or out of order at the very moment of a step.
+
 A step of less than "far", 10 longest gaps or a minute, cannot be told from a few late readings at once; after nothing but late
-readings at the pace of arrival for longer than the longest gap it is taken for one all the same.
+readings at the pace of arrival for longer than the longest gap it is taken for one all the same, and the window restarts. A small step
+forward is a gap if it is longer than the longest one. A clock set back by about as much as its source was silent does not show.
 """
 
 from __future__ import annotations
@@ -36,7 +39,10 @@ UNKNOWN_LAG = -float("inf")
 
 
 class Timed(NamedTuple, Generic[T]):
-    """What to do for one reading that came in: first shift, then hand over the readings."""
+    """What to do for one reading that came in: first shift, then hand over the readings.
+
+    Whatever was handed over before has to be with the detector before the shift: it belongs to the time before it.
+    """
 
     readings: tuple[tuple[int, T], ...] = ()
     """To hand to the detector now, in this order: the time of each in microseconds, and what was given with it. None while a
@@ -68,7 +74,7 @@ class _Odd(Generic[T]):
         if self.messages and self.messages[-1][0] == moment:
             _, first, newest = self.messages[-1]
             self.messages[-1] = moment, first, max(newest, time)
-        elif not self.messages or time > self.messages[-1][2]:
+        else:
             self.messages.append((moment, time, time))
 
     def release(self) -> tuple[tuple[tuple[int, T], ...], int]:
@@ -121,6 +127,13 @@ class Timeline(Generic[T]):
     def last(self, machine: int) -> int | None:
         """The time of the machine's last reading in order, microseconds; None: there was none."""
         return None if self._last[machine] == NEVER else self._last[machine]
+
+    def heard(self, machine: int) -> float | None:
+        """When that reading arrived, seconds by the monotonic clock: from here on the machine is silent.
+
+        One whose clock stands still sends late readings only, and is as silent as one that sends none.
+        """
+        return None if self._last[machine] == NEVER else self._arrived[machine] / 1e6
 
     def moved(self, step: int) -> list[int]:
         """The gateway's own clock was set by `step` microseconds: the machines whose remembered times are to be shifted by it.
@@ -223,7 +236,7 @@ class Timeline(Generic[T]):
             return Timed(released, 0, dropped)
         # From the past they are late. From the future they come after a gap; but after a step back, what comes at once from
         # before it has come again.
-        newest = odd.messages[-1][2]
+        newest = max(message[2] for message in odd.messages)
         if is_ahead and newest > odd.past:
             return self._after_gap(machine, tuple(odd.held), newest, moment)
         more, lost = odd.release()
@@ -265,7 +278,7 @@ class Timeline(Generic[T]):
     ) -> Timed[T]:
         del self._odd[machine]
         if step < 0:
-            self._odd[machine] = odd = _Odd()
+            self._odd[machine] = odd = _Odd[T]()
             odd.past, odd.past_until = self._last[machine], moment + COMES_AGAIN
         self._last[machine], self._arrived[machine], self._lag[machine] = time, moment, moment - time
         self.steps += 1

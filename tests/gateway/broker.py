@@ -102,6 +102,11 @@ class Broker:
         """As a power cut does: what it had not stored is gone."""
         self._end(signal.SIGKILL)
 
+    def reload(self) -> None:
+        """Passwords, ACL and what else Mosquitto reads again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def pause(self) -> None:
         """It answers nothing, and its connections stay open."""
         assert self._process is not None

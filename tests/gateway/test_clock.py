@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def test_the_boards_own_clock() -> None:
     assert clock.monotonic() >= first
     assert abs(clock.wall() - time.time()) < 10
     assert clock.boot() == clock.boot()
-    if os.path.exists("/proc/sys/kernel/random/boot_id"):
+    if Path("/proc/sys/kernel/random/boot_id").exists():
         assert len(clock.boot()) == 36
     if hasattr(time, "CLOCK_BOOTTIME"):  # suspension counts
         assert abs(clock.monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 10

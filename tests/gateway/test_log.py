@@ -94,7 +94,7 @@ def test_nothing_breaks_a_line(written: Callable[..., Written], form: str) -> No
     """Line breaks, escape sequences, text direction and lone surrogates from a stranger's topic are escaped."""
     it = written(form=form)
     evil = "a\nb\r\x1b[31m\x00\u2028\u202e\x85\ud800\"'\\ "
-    it.log("topic_refused", topic=evil, **{"k": {evil: [evil]}})
+    it.log("topic_refused", topic=evil, k={evil: [evil]})
     data = it.path.read_bytes()
     assert data.count(b"\n") == 1
     text = data.decode("utf-8")
@@ -202,7 +202,7 @@ def test_a_reader_that_went_away_stops_nothing() -> None:
     assert log.lost == 2
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_stops_nothing() -> None:
     """Lines are lost, and counted."""
     descriptor = os.open("/dev/full", os.O_WRONLY)

@@ -9,7 +9,7 @@ import handmade
 import numpy as np
 import pytest
 from effort import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.detector import Detector
@@ -119,12 +119,13 @@ def test_a_single_reading_from_the_future_is_dropped() -> None:
 
 
 def test_readings_from_different_futures_are_dropped() -> None:
-    """Two wrong times that do not go on from each other confirm nothing."""
+    """Wrong times that do not go on from each other confirm nothing."""
     some = arrivals(60, {})
-    wrong = [Arrival(99, START + years * 365 * 86_400 * SECOND, 1_030.2 + years / 100) for years in (10, 3, 20)]
+    years = (10, 3, 20, 30, 5, 40, 50)
+    wrong = [Arrival(99, START + each * 365 * 86_400 * SECOND, 1_030.2 + n / 100) for n, each in enumerate(years)]
     answers, _, dropped = answered([*some[:31], *wrong, *some[31:]])
     assert answers == answered(some)[0]
-    assert dropped == 3
+    assert dropped == 7
 
 
 def test_readings_that_come_again_are_late_and_no_step() -> None:
@@ -265,6 +266,21 @@ def test_a_state_from_the_future_is_moved_to_the_past() -> None:
     assert line.stamp(0, START + SECOND, 5.0, "b").shift == 0
 
 
+def test_a_machine_with_a_clock_that_stands_still_is_not_heard() -> None:
+    """Its readings are late, all of them, and change nothing."""
+    line = timeline()
+    assert line.heard(0) is None
+    line.check(0, START, 1.0, "a")
+    passed = []
+    for n in range(2, 200):
+        timed = line.check(0, START, float(n), n)
+        assert timed.shift == 0
+        passed += timed.readings
+    assert passed == [(START, n) for n in range(2, 2 + len(passed))]
+    assert len(passed) > 190
+    assert (line.heard(0), line.last(0), line.steps) == (1.0, START, 0)
+
+
 def test_a_forgotten_machine_begins_anew() -> None:
     """Whatever its time is then."""
     line = timeline()
@@ -316,8 +332,9 @@ def delivered(delivery: Delivery, step: int) -> list[Arrival]:
     return found
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(deliveries())
+@example(Delivery(-70, 10, [0.0], [(11, 0, 1)], []))  # the one that comes again is just ahead of the new clock
 def test_a_step_among_repeated_and_reordered_readings_neither_raises_nor_hides_an_alarm(delivery: Delivery) -> None:
     """The alarms are those of a source whose clock was right: each is raised by the same reading, or by one close to it."""
     plain, _, _ = answered(delivered(delivery, 0))
@@ -334,3 +351,48 @@ def test_a_step_among_repeated_and_reordered_readings_neither_raises_nor_hides_a
     expected, got = first_of(plain), first_of(answers)
     near = range(delivery.at - 3, delivery.at + 9)
     assert {n: a for n, a in got.items() if n not in near} == {n: a for n, a in expected.items() if n not in near}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_where_each_reading_comes_twice(step: int) -> None:
+    """A broker that delivers at least once may do so, at the step as well."""
+    some = arrivals(60, {30: step})
+    twice = [
+        copy for each in some for copy in (each, each._replace(number=1_000 + each.number, moment=each.moment + 0.01))
+    ]
+    answers, line, dropped = answered(twice)
+    assert [each for each in answers if each[0] < 1_000] == answered(without_steps(some))[0]
+    assert (line.steps, dropped) == (1, 0)
+    assert len(answers) == 120
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(
+    st.sampled_from([0.01, 0.1, 1.0, 60.0]),
+    st.sampled_from([3_600 * 24, -3_600 * 24, 10 * 365 * 86_400, -10 * 365 * 86_400]),
+    st.lists(st.floats(0, 1), min_size=1, max_size=11),
+    st.floats(0, 3),
+)
+def test_after_a_step_all_readings_are_in_order_again(
+    period: float, step: int, jitter: list[float], periods: float
+) -> None:
+    """Whatever the period, and however unevenly readings arrive: at most three longest gaps, or 3 s, are lost."""
+    line: Timeline[int] = Timeline(period, 3 * period, 1)
+    count = 150 + round(9 / period) if period < 1 else 150
+    at, moment = count // 2, 0.0
+    passed = []
+    last, in_order = START - 1, []
+    for number in range(count):
+        moment = max(moment, 1_000 + period * (number + periods * jitter[number % len(jitter)]))
+        time = START + round((number * period + (step if number >= at else 0)) * SECOND)
+        timed = line.check(0, time, moment, number)
+        last += timed.shift
+        for when, each in timed.readings:
+            passed.append(each)
+            if when > last:
+                last = when
+                in_order.append(each)
+    assert passed == list(range(len(passed)))
+    assert in_order[:at] == list(range(at))
+    settled = at + 5 + round(max(3.0, 9 * period) / period)
+    assert in_order[-(count - settled) :] == list(range(settled, count))

@@ -98,7 +98,7 @@ def test_the_device_needs_numpy_and_the_standard_library() -> None:
         "ai_edge_litert": {"litert.py"},
         "tflite_runtime": {"tflite_runtime.py"},
         "matplotlib": {"plot.py"},
-        "paho": {"mqtt.py", "check.py"},
+        "paho": {"assemble.py", "check_broker.py", "mqtt.py", "mqtt_connection.py", "mqtt_socket.py"},
         "prometheus_client": {"exposition.py"},
     }
 
