@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edge_runtime.gateway.clock import monotonic
 from edge_runtime.gateway.config import MQTT
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
@@ -262,7 +263,7 @@ class MqttClient:
 
     def received(self, connection: Connection, message: MQTTMessage) -> None:
         """Put a message into the inbox, unless the gateway has it already."""
-        arrived = time.monotonic()
+        arrived = monotonic()
         if len(message.payload) > self._message_limit:
             self.oversized += 1
             self._log("message_too_large", topic=message.topic, bytes=len(message.payload), limit=self._message_limit)
