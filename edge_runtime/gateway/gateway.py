@@ -116,6 +116,7 @@ class Gateway:
             self._follow_clock()
         self._take(messages)
         if is_second:
+            self._settle(now)
             self._look_around(now)
         if p.publisher is not None:
             self._changes.delivered += self._delivered(p.publisher.pump())
@@ -135,6 +136,7 @@ class Gateway:
         for source in p.sources:
             source.stop()
         self.tick(p.inbox.take(0.0, 0.0))
+        self._settle(None)
         self._save(self._second)
         self._commit()
         p.keeper.close()
@@ -169,6 +171,16 @@ class Gateway:
         if messages:
             p.metrics.stages["decode"].observe(p.clock.monotonic() - started)
         for number, batch in enumerate(batches):
+            self._score(number, batch)
+
+    def _settle(self, now: float | None) -> None:
+        """Score what was held back because of its time, where what would tell more does not come."""
+        for number, fleet in enumerate(self.parts.fleets):
+            batch = Batch()
+            for machine, timed in fleet.timeline.settle(now):
+                self.parts.metrics.late += timed.dropped
+                for time, reading in timed.readings:
+                    batch.add(machine, reading, time, self._second)
             self._score(number, batch)
 
     def _score(self, number: int, batch: Batch) -> None:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.gateway.clock import monotonic
 from edge_runtime.gateway.config import MQTT
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
@@ -229,7 +230,7 @@ class MqttClient:
 
     def received(self, connection: Connection, message: MQTTMessage) -> None:
         """Put a message into the inbox, unless the gateway has it already."""
-        arrived = time.monotonic()
+        arrived = monotonic()
         if self._is_paused:
             return
         if len(message.payload) > self._message_limit:
