@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", action="store_true", help="check everything, say what would be done, and do nothing")
     parser.add_argument("--json", action="store_true", help="with --check: one JSON object instead of a table")
     parser.add_argument("--print-unit", action="store_true", help="print a systemd unit for this configuration")
-    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="one line an event, on standard error")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="one line an event, on standard error"
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser
 
@@ -95,7 +97,12 @@ class Service:
                 continue
             working = self._config
             try:
-                self._log("started", name=self._config.name, version=self._version, machines=sum(len(f.names) for f in gateway.parts.fleets))
+                self._log(
+                    "started",
+                    name=self._config.name,
+                    version=self._version,
+                    machines=sum(len(f.names) for f in gateway.parts.fleets),
+                )
                 self._notifier.ready(f"watching {sum(len(fleet.names) for fleet in gateway.parts.fleets)} machines")
                 gateway.run(lambda: self._goes_on(signals))
             finally:
