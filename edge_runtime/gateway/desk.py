@@ -27,11 +27,11 @@ class Desk:
         fleets: Sequence[Fleet],
         files: Sequence[str],
         work: Work,
-        names: tuple[str, str],
+        names: tuple[str, str] | None,
         metrics: Metrics,
         log: Log,
     ) -> None:
-        """`files`: of the fleets' bundles; `names`: the prefix of the topics and the gateway's name."""
+        """`files`: of the fleets' bundles; `names`: the prefix of the topics and the gateway's name; None: no broker."""
         self._fleets, self._files, self.work = fleets, files, work
         self._names = names
         self._metrics, self._log = metrics, log
@@ -183,7 +183,7 @@ class Desk:
         self._mark_changed(ended)
         for machine in [name for name in self.held_back if not self.work.is_on(name, now)]:
             event = self.held_back.pop(machine)
-            changes.outbox.append(to_outgoing(event, *self._names, now))
+            self._queue(event, now, changes)
             self._log(
                 "alert_raised", "warning", machine=machine, alert=event.alert, note="raised during work that is over"
             )
@@ -202,13 +202,17 @@ class Desk:
         self._log(f"machine_{event.kind}", "info" if is_heard else "warning", machine=name)
         self._metrics.count_alert(name, event.kind)
         if not self.work.is_on(name, now):
+            self._queue(event, now, changes)
+
+    def _queue(self, event: AlertEvent | Silence, now: int, changes: Changes) -> None:
+        if self._names is not None:
             changes.outbox.append(to_outgoing(event, *self._names, now))
 
     def _record(self, stored: StoredEvent, now: int, changes: Changes, *, is_sent: bool) -> None:
         event = stored.event
         changes.events.append(stored)
         if is_sent:
-            changes.outbox.append(to_outgoing(event, *self._names, now))
+            self._queue(event, now, changes)
         self._metrics.count_alert(event.machine, event.kind)
         self._log(
             f"alert_{event.kind}", "warning" if event.kind == "raised" else "info", machine=event.machine,
