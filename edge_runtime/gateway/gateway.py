@@ -134,11 +134,16 @@ class Gateway:
         """Receive no more, and save everything: the next process goes on from here."""
         p = self.parts
         for source in p.sources:
-            source.stop()
+            source.pause()
         self.tick(p.inbox.take(0.0, 0.0))
         self._settle(None)
         self._save(self._second)
         self._commit()
+        for source in p.sources:
+            source.stop()  # what was just acknowledged and published is sent
+        if p.publisher is not None:
+            self._changes.delivered += self._delivered(p.publisher.pump())
+            self._commit()
         p.keeper.close()
         p.store.close()
 
