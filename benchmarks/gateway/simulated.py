@@ -58,6 +58,9 @@ class SimulatedBroker:
     def start(self) -> None:
         """As a `Source`."""
 
+    def pause(self) -> None:
+        """As a `Source`."""
+
     def stop(self) -> None:
         """As a `Source`."""
 

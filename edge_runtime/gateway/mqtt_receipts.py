@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge_runtime.gateway.mqtt_connection import Connection
+from edge_runtime.gateway.mqtt_login import RECEIVE_MAXIMUM
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-REMEMBERED = 2000
+REMEMBERED = 2 * RECEIVE_MAXIMUM
 """Messages that are known again."""
 
 

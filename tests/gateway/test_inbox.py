@@ -25,6 +25,8 @@ class Ledger:
     def acknowledge(self, messages: Sequence[Message]) -> None:
         self.acknowledged += messages
 
+    def pause(self) -> None: ...
+
     def stop(self) -> None: ...
 
 
