@@ -23,7 +23,7 @@ from edge_runtime.gateway.config import MQTT
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.mqtt_connection import Connection, Login, Publication
-from edge_runtime.gateway.mqtt_receipts import Receipts
+from edge_runtime.gateway.mqtt_receipts import MOST_UNSAFE, Receipts
 from edge_runtime.gateway.mqtt_refused import Refused
 from edge_runtime.gateway.mqtt_socket import describe
 
@@ -295,6 +295,11 @@ class MqttClient:
         if publication.token is not None:
             self._in_flight.pop(publication.token, None)
             self._acknowledged.append(publication.token)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be received before the gateway has acknowledged some."""
+        return self._receipts.unsafe < MOST_UNSAFE
 
     def passed(self, connection: Connection, now: float) -> None:
         """Try again what was refused, where it is time."""
