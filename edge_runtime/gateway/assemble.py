@@ -9,7 +9,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import ExtraMissingError
 from edge_runtime.gateway.alerts import Work, topic_of
 from edge_runtime.gateway.announcer import Announcer, Speaker
-from edge_runtime.gateway.clock import Clock, SteadyTime
+from edge_runtime.gateway.clock import Clock, SteadyTime, is_synchronised
 from edge_runtime.gateway.config import GatewayConfig, Group
 from edge_runtime.gateway.config_file import secret
 from edge_runtime.gateway.desk import Desk
@@ -20,6 +20,7 @@ from edge_runtime.gateway.intake import Intake
 from edge_runtime.gateway.keeper import Keeper
 from edge_runtime.gateway.lines import Lines
 from edge_runtime.gateway.log import Log
+from edge_runtime.gateway.log import Secret as Hidden
 from edge_runtime.gateway.message import Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.mqtt import MqttClient
@@ -105,7 +106,7 @@ def assemble(
             tick_s=config.tick_ms / 1e3,
             save_every_s=config.storage.save_every_s,
         )
-        gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log))
+        gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log, is_synchronised()))
         return gateway
     except BaseException:
         store.close()
@@ -135,6 +136,8 @@ def _client(
     except ImportError:
         raise ExtraMissingError("a gateway with a broker", "gateway", "paho-mqtt") from None
     password, warning = secret(config.mqtt)
+    if password is not None:
+        log.hide(Hidden(password))
     if warning is not None:
         log("password_warning", what=warning)
     about = {"version": version}

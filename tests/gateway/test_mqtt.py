@@ -26,6 +26,7 @@ from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.mqtt import UNDER_WAY, MqttClient
 from edge_runtime.gateway.mqtt_login import RECEIVE_MAXIMUM, Timing
+from edge_runtime.gateway.mqtt_receipts import MOST_UNSAFE
 
 QUICK = Timing(first_wait=0.05, longest_wait=0.2, connect=5.0, answer=30.0, stop=5.0)
 VERSIONS = pytest.mark.parametrize("version", ["3.1.1", "5"])
@@ -142,6 +143,27 @@ def test_messages_come_in_order_with_topic_and_payload(broker: mosquitto.Broker,
         assert gateway.take(1) == [b"at most once"]
         assert gateway.client.problems == ()
         assert gateway.client.reconnects == 0
+    peer.close()
+
+
+@VERSIONS
+def test_a_backlog_comes_no_faster_than_it_is_taken(broker: mosquitto.Broker, version: str) -> None:
+    """Whatever the broker makes of the Receive Maximum: the inbox, which drops what it has no room for, does not fill."""
+    peer = Peer(broker.port)
+    Gateway(broker.port, version=version).connect().client.stop()
+    peer.send_all("plant/m/readings", [b"%d" % number for number in range(3 * MOST_UNSAFE)])
+    with Gateway(broker.port, version=version) as gateway:
+        come: list[bytes] = []
+        end = time.monotonic() + 2 * PATIENCE_S
+        while len(come) < 3 * MOST_UNSAFE and time.monotonic() < end:
+            messages = gateway.inbox.take(0.2, 0.1, 10)
+            come += [message.payload for message in messages]
+            gateway.client.acknowledge(messages)
+            assert len(gateway.inbox) <= MOST_UNSAFE
+            if len(come) == 100:
+                time.sleep(0.5)  # time in which the broker could send everything
+        assert come == [b"%d" % number for number in range(3 * MOST_UNSAFE)]
+        assert gateway.inbox.dropped == 0
     peer.close()
 
 
