@@ -89,10 +89,6 @@ class SimulatedBroker:
         tokens, self._lost = self._lost, []
         return tokens
 
-    def refused(self) -> list[tuple[int, str]]:
-        """As `MqttClient`."""
-        return []
-
     def go_away(self) -> None:
         """The connection ends; what is in flight is lost."""
         self.is_connected = False

@@ -13,9 +13,9 @@ from edge_runtime.gateway.mqtt_login import RECEIVE_MAXIMUM
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-REMEMBERED = 8 * RECEIVE_MAXIMUM
+REMEMBERED = 2 * RECEIVE_MAXIMUM
 """Messages that are known again."""
-MOST_UNSAFE = REMEMBERED // 2
+MOST_UNSAFE = RECEIVE_MAXIMUM
 """With so many messages that are not safe the network is not read any more, until there are fewer. Some brokers do not keep to the
 gateway's Receive Maximum (Mosquitto 2.0.11 once the first acknowledgements come): what gathered during hours would come all at once."""
 

@@ -130,9 +130,6 @@ class TestClient:
     def lost(self) -> list[int]:
         return []
 
-    def refused(self) -> list[tuple[int, str]]:
-        return []
-
 
 class Bench:
     """Starts gateways, one after the other, on the same folder, broker and clock."""
