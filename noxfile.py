@@ -1,5 +1,5 @@
 """The device's view: the runtime tests in environments without TensorFlow, one for each engine and one without any, and on
-every Raspberry Pi, emulated.
+every Raspberry Pi, emulated; the gateway's tests with what a gateway has installed.
 
 `nox -l` lists them, `nox -s "runtime(onnx)"` runs one, `nox -s pi` all boards. Each tests the wheel, not the checkout.
 """
@@ -21,9 +21,9 @@ nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.parallel = 2  # the sessions are short and spend much of their time on files
-nox.options.sessions = ["runtime"]
+nox.options.sessions = ["runtime", "gateway"]
 if os.environ.get("CI"):
-    nox.options.sessions = ["runtime", "cost", "pi(pi3)", "pi(pi5)"]
+    nox.options.sessions = ["runtime", "gateway", "cost", "pi(pi3)", "pi(pi5)"]
 # Outside CI a missing CPython 3.11 skips the tflite session, inside it fails; it is never downloaded.
 nox.options.download_python = "never"
 
@@ -74,6 +74,19 @@ def wheel(session: nox.Session) -> None:
 @nox.parametrize(["python", "extra", "constraints", "engines"], ENVIRONMENTS)
 def runtime(session: nox.Session, extra: str | None, constraints: str, engines: str) -> None:
     """Run tests/runtime against the installed wheel."""
+    _test_installed(session, "tests/runtime", extra, constraints, engines)
+
+
+@nox.session(python=THIS_PYTHON, requires=["wheel"], allow_parallel=True)
+def gateway(session: nox.Session) -> None:
+    """Run tests/gateway, without those in a browser, against the installed wheel with what a gateway has beside it."""
+    _test_installed(session, "tests/gateway", "gateway,onnx", "runtime", "onnx", "-m", "not chromium")
+
+
+def _test_installed(
+    session: nox.Session, tests: str, extra: str | None, constraints: str, engines: str, *arguments: str
+) -> None:
+    """Run the tests of a folder against the installed wheel, with nothing of the checkout or the workstation in reach."""
     (package,) = map(str, WHEELS.glob("anomalite-*.whl"))
     requirement = f"{package}[{extra}]" if extra else package
     session.install(
@@ -87,7 +100,7 @@ def runtime(session: nox.Session, extra: str | None, constraints: str, engines: 
     session.run("python", "-c", CHECK_ENVIRONMENT, engines, env=environment, log=False)
     session.run(
         *("python", "-m", "pytest", "-p", "no:cacheprovider", "-c", str(REPOSITORY / "pyproject.toml")),
-        *("--rootdir", str(REPOSITORY), str(REPOSITORY / "tests" / "runtime"), *session.posargs),
+        *("--rootdir", str(REPOSITORY), str(REPOSITORY / tests), *arguments, *session.posargs),
         env=environment,
     )
 

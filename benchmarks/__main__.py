@@ -22,7 +22,9 @@ COMMANDS = {
     "imports": ("benchmarks.imports", "what the modules that a device imports at start cost"),
     "window_length": ("benchmarks.window_length", "the fused LSTM kernel against the unrolled graph, by window length"),
     "batch_signature": ("benchmarks.batch_signature", "what a TFLite file with a second, batched signature costs"),
+    "write_ahead": ("benchmarks.write_ahead", "what a database of every reading would write to a card a day"),
     "same_bits": ("benchmarks.same_bits", "whether an engine's answer to a window depends on the others in its call"),
+    "gateway": ("benchmarks.gateway.command", "the gateway's promises: killed, loaded, weighed, watched for weeks"),
     "detection": ("benchmarks.detection.command", "how well each family detects, on public data (`make detection`)"),
 }
 """Each benchmark's module, whose `main(arguments) -> exit status` runs it, and what it measures."""

@@ -44,7 +44,8 @@ class StateError(InputError):
 class PayloadError(InputError):
     """A message to the gateway holds no readings of its machines.
 
-    `reason` is one of a few words that the metrics count by: `json`, `shape`, `type`, `time`, `channel`, `size`, `topic`, `machine`.
+    `reason` is one of a few words that the metrics count by: `json`, `shape`, `type`, `time`, `channel`, `size`, `topic`, `machine`,
+    `command`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -10,12 +10,17 @@ import sys
 import typing
 from pathlib import Path
 
+import made_status
 import numpy as np
 import pytest
 from demo_run import REPOSITORY, Demo
 
 from edge_runtime.cli import COMMANDS
 from edge_runtime.errors import SchemaError
+from edge_runtime.gateway.config_file import parse_config as parse_gateway_config
+from edge_runtime.gateway.exposition import Exposition
+from edge_runtime.gateway.metrics import Metrics
+from edge_runtime.gateway.seen import Seen
 from edge_runtime.tables import read_table
 from training.config import Config, parse_config
 
@@ -74,13 +79,43 @@ def test_the_commands_of_the_readme_run(folder: Path) -> None:
 
 def test_the_configuration_of_the_readme_is_whole() -> None:
     """It is all that is needed, and its keys are the only ones without a default."""
-    (block,) = _blocks("toml")
+    _, block = _blocks("toml")
     config = parse_config(block.encode(), "README.md")
     assert (config.name, config.data.files, config.sampling.period_s) == ("pump", ("normal.csv",), 1.0)
     for line in ('name = "pump"\n', "period_s = 1 ", "longest_gap_s = 10 ", 'files = ["normal.csv"] '):
         without = "\n".join(each for each in block.split("\n") if not f"{each}\n".startswith(line))
         with pytest.raises(SchemaError, match="expected the key"):
             parse_config(without.encode(), "README.md")
+
+
+def test_the_gateway_of_the_readme_is_whole() -> None:
+    """Its configuration is all that is needed, and is what the commands around it are about."""
+    block, _ = _blocks("toml")
+    config = parse_gateway_config(block.encode(), "README.md")
+    assert config.http is not None
+    for told in (
+        f"/{config.groups[0].bundle} ",
+        f"http://127.0.0.1:{config.http.port} ",
+        "`/etc/anomalite/gateway.toml`",
+    ):
+        assert told in README, told
+    unit = (REPOSITORY / "edge_runtime" / "gateway" / "service.py").read_text()
+    assert f'folder = "{config.storage.folder}"' in unit
+
+
+def test_the_gateway_s_page_lists_every_metric() -> None:
+    """By the name under which Prometheus has it."""
+    page = (REPOSITORY / "docs" / "gateway.md").read_text()
+    seen = Seen()
+    seen.publish(made_status.plant())
+    names = {f"{each.name}{SUFFIXES.get(each.type, '')}" for each in Exposition(Metrics(), seen).collect()}
+    assert len(names) > 20
+    assert {name for name in names if f"`{name}`" not in page} == set()
+    rules = set(re.findall(r"\banomalite_[a-z_]+\b", page.split("```yaml")[1].split("```")[0]))
+    assert rules <= names
+
+
+SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
 def test_the_readme_names_every_command() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 from demo_run import REPOSITORY
 
@@ -24,10 +25,18 @@ def test_every_package_is_listed() -> None:
 
 
 def test_what_is_no_python_is_packed_too() -> None:
-    """Markers of types, and the report's template: a file that is not listed would be missing from the wheel."""
-    for package, listed in PROJECT["tool"]["setuptools"]["package-data"].items():
-        found = {path.name for path in (REPOSITORY / package).iterdir() if path.is_file() and path.suffix != ".py"}
-        assert set(listed) == found, package
+    """Markers of types, the report's template, the gateway's page: a file that is not listed would be missing from the wheel."""
+    listed = PROJECT["tool"]["setuptools"]["package-data"]
+    packed = {path for package in listed for pattern in listed[package] for path in _folder(package).glob(pattern)}
+    there = {path for package in PROJECT["tool"]["setuptools"]["packages"] for path in _folder(package).rglob("*.*")}
+    assert packed == {path for path in there if path.suffix not in (".py", ".pyc")}
+    for package in listed:
+        for pattern in listed[package]:
+            assert list(_folder(package).glob(pattern)), f"{package} has no {pattern}"
+
+
+def _folder(package: str) -> Path:
+    return REPOSITORY.joinpath(*package.split("."))
 
 
 def test_numpy_is_the_only_requirement() -> None:
@@ -42,6 +51,17 @@ def test_every_engine_has_its_extra() -> None:
         if engine.extra is not None:
             packages = " ".join(extras[engine.extra]).replace("-", "_")
             assert str(engine.package) in packages
+
+
+def test_the_gateway_brings_nothing_of_the_workstation() -> None:
+    """A client for MQTT and one for Prometheus, with an upper bound each; the development environment has them too."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert [re.split(r"[<>=!~ ]", requirement)[0] for requirement in extras["gateway"]] == [
+        "paho-mqtt",
+        "prometheus-client",
+    ]
+    assert all(",<" in requirement for requirement in extras["gateway"])
+    assert "anomalite[train,gateway]" in extras["dev"]
 
 
 def test_constraints_are_exact_and_name_no_address() -> None:

@@ -92,7 +92,9 @@ class Status(NamedTuple):
     problems: tuple[str, ...]
     """What a person should know: `the disk is full: alerts are kept in memory`."""
     counters: dict[str, Any]
-    """Of the metrics, by name and label; see `metrics.py`."""
+    """Of the metrics, by name and label: `Metrics.totals()`."""
+    can_store: bool = True
+    """False while alerts and states cannot be written to the database."""
 
 
 class Recent(NamedTuple):

@@ -1,0 +1,141 @@
+"""A gateway from its configuration: bundles opened, machines taken in, everything restored that an earlier process kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import ExtraMissingError
+from edge_runtime.gateway.alerts import Work, topic_of
+from edge_runtime.gateway.announcer import Announcer, Speaker
+from edge_runtime.gateway.clock import Clock, SteadyTime
+from edge_runtime.gateway.config import GatewayConfig, Group
+from edge_runtime.gateway.config_file import secret
+from edge_runtime.gateway.desk import Desk
+from edge_runtime.gateway.fleet import Fleet, room_for
+from edge_runtime.gateway.gateway import Gateway, Parts
+from edge_runtime.gateway.inbox import Inbox
+from edge_runtime.gateway.intake import Intake
+from edge_runtime.gateway.keeper import Keeper
+from edge_runtime.gateway.lines import Lines
+from edge_runtime.gateway.log import Log
+from edge_runtime.gateway.message import Source
+from edge_runtime.gateway.metrics import Metrics
+from edge_runtime.gateway.mqtt import MqttClient
+from edge_runtime.gateway.publisher import Client, Publisher
+from edge_runtime.gateway.recent import RecentScores
+from edge_runtime.gateway.restore import Restore
+from edge_runtime.gateway.seen import Seen
+from edge_runtime.gateway.showing import Show
+from edge_runtime.gateway.steady import open_steady
+from edge_runtime.gateway.store import Store
+
+
+class Model(NamedTuple):
+    """What makes groups share a fleet."""
+
+    bundle: str
+    engine: str
+    variant: str | None
+
+
+class Broker(Source, Client, Speaker, Protocol):
+    """What a gateway needs of `mqtt.MqttClient`."""
+
+    last_error: str | None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What a person should know of the broker."""
+        ...
+
+
+Connect = Callable[[GatewayConfig, Sequence[tuple[str, int]], Inbox, Log, str], Broker]
+"""Makes it, of the configuration, the topics to listen to and their QoS, the inbox, the log and the version."""
+
+
+def assemble(
+    config: GatewayConfig, clock: Clock, log: Log, seen: Seen, version: str, *, connect: Connect | None = None
+) -> Gateway:
+    """Everything that `config` asks for, ready to run; `connect`: None for the broker that it names.
+
+
+    Raises `BundleError`, `EngineError`, `ExtraMissingError`, `InputError` (a password that is not there) and `StoreError`.
+    """
+    fleets, files, of_group = open_fleets(config.groups)
+    steady = SteadyTime(clock)
+    names = ("", config.name) if config.mqtt is None else (config.mqtt.prefix, config.name)
+    metrics = Metrics()
+    store = Store(config.storage.folder, config.storage, clock, topic=topic_of(*names, "alerts"))
+    try:
+        listens = config.mqtt is not None and config.mqtt.commands
+        commands = topic_of(*names, "commands") if listens else None
+        intake = Intake(config.groups, fleets, of_group, steady, commands)
+        work = Work(config.maintenance, store.maintenance())
+        desk = Desk(fleets, files, work, None if config.mqtt is None else names, metrics, log)
+        keeper = Keeper(config.storage, fleets, [intake.most_machines(n) for n in range(len(fleets))], clock, steady)
+        inbox = Inbox()
+        client: Broker | None = None
+        if config.mqtt is not None:
+            topics = [*intake.subscriptions, *([] if commands is None else [(commands, 1)])]
+            client = (connect or _client)(config, topics, inbox, log, version)
+        sources: list[Source] = [] if client is None else [client]
+        sources += [Lines(group.lines, inbox, log) for group in config.groups if group.lines is not None]
+        parts = Parts(
+            clock,
+            steady,
+            fleets,
+            files,
+            [RecentScores(fleet.detector.machines) for fleet in fleets],
+            intake,
+            inbox,
+            sources,
+            desk,
+            keeper,
+            store,
+            None if client is None else Publisher(store, client),
+            None if client is None else Announcer(client, names, clock, steady),
+            metrics,
+            log,
+        )
+        gateway = Gateway(
+            parts,
+            Show(seen, config, version, client),
+            tick_s=config.tick_ms / 1e3,
+            save_every_s=config.storage.save_every_s,
+        )
+        gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log))
+        return gateway
+    except BaseException:
+        store.close()
+        raise
+
+
+def open_fleets(groups: Sequence[Group]) -> tuple[list[Fleet], list[str], list[int]]:
+    """A fleet for each bundle, engine and variant that groups ask for; the bundles' files; and the fleet of each group."""
+    models = [Model(group.bundle, group.engine, group.variant) for group in groups]
+    different = list(dict.fromkeys(models))
+    fleets = []
+    for model in different:
+        sharing = [group for group, its in zip(groups, models, strict=True) if its == model]
+        bundle = Bundle.read(model.bundle)
+        room = sum(room_for(group.machines, group.appear) for group in sharing)
+        detector = open_steady(bundle, model.engine, model.variant, machines=room)
+        fleets.append(Fleet(bundle, detector))
+    return fleets, [model.bundle for model in different], [different.index(model) for model in models]
+
+
+def _client(
+    config: GatewayConfig, topics: Sequence[tuple[str, int]], inbox: Inbox, log: Log, version: str
+) -> MqttClient:
+    assert config.mqtt is not None
+    try:
+        import paho.mqtt.client  # noqa: F401
+    except ImportError:
+        raise ExtraMissingError("a gateway with a broker", "gateway", "paho-mqtt") from None
+    password, warning = secret(config.mqtt)
+    if warning is not None:
+        log("password_warning", what=warning)
+    about = {"version": version}
+    return MqttClient(config.mqtt, config.name, topics, inbox, inbox.wake, log, password=password, about=about)

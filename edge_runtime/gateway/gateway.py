@@ -1,0 +1,305 @@
+"""The loop: messages -> readings -> one `update_many` for each bundle -> alerts -> store -> out.
+
+One thread does all of it, so nothing here is locked. What makes it safe is the order within a tick: readings are in the journal before
+they are scored, alerts are in the store before they are sent, and a message is acknowledged only when both are done. Killed anywhere
+in between, the next process takes the journal's readings again, comes to the same alerts under the same ids, and the broker sends
+again what was not acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from edge_runtime.errors import PayloadError, StoreError
+from edge_runtime.gateway.announcer import Announcer
+from edge_runtime.gateway.clock import Clock, SteadyTime
+from edge_runtime.gateway.deliveries import Deliveries
+from edge_runtime.gateway.desk import Desk
+from edge_runtime.gateway.fleet import Fleet
+from edge_runtime.gateway.inbox import Inbox
+from edge_runtime.gateway.intake import Batch, Intake
+from edge_runtime.gateway.keeper import Keeper
+from edge_runtime.gateway.lines import Lines
+from edge_runtime.gateway.log import Log
+from edge_runtime.gateway.message import Message, Source
+from edge_runtime.gateway.metrics import Metrics
+from edge_runtime.gateway.publisher import Publisher
+from edge_runtime.gateway.recent import RecentScores
+from edge_runtime.gateway.restore import Restore
+from edge_runtime.gateway.store import Store
+from edge_runtime.gateway.store_rows import Changes
+
+SECOND = 1.0
+"""What need not be done at every tick is done this often."""
+
+
+class Parts(NamedTuple):
+    """What a gateway is made of; `assemble.py` makes the real ones."""
+
+    clock: Clock
+    steady: SteadyTime
+    fleets: list[Fleet]
+    files: list[str]
+    """The bundles of the fleets."""
+    recent: list[RecentScores]
+    """One for each fleet."""
+    intake: Intake
+    inbox: Inbox
+    sources: list[Source]
+    desk: Desk
+    keeper: Keeper
+    store: Store
+    publisher: Publisher | None
+    """None where no broker is configured: alerts are in the store, the log and on the page."""
+    announcer: Announcer | None
+    metrics: Metrics
+    log: Log
+
+
+class Gateway:
+    """Runs until it is told to stop."""
+
+    def __init__(self, parts: Parts, show: Callable[[Gateway], None], *, tick_s: float, save_every_s: float) -> None:
+        """`show` is called once a second."""
+        self.parts = parts
+        self._show, self._tick_s, self._save_every_s = show, tick_s, save_every_s
+        self.problems: dict[str, str] = {}
+        """What a person should know, by what it is about."""
+        self.started = parts.clock.monotonic()
+        self._second = self._saved = self.started
+        self._changes = Changes()
+        """What could not be stored yet."""
+        self._deliveries = Deliveries(parts.metrics)
+
+    @property
+    def unstored(self) -> int:
+        """Messages that wait in memory, because they cannot be stored."""
+        return len(self._changes.outbox)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether everything that happened so far is in the store."""
+        return "store" not in self.problems
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no source will ever give anything again, as where standard input has ended and all of it is taken."""
+        return all(getattr(source, "is_finished", False) for source in self.parts.sources) and not len(self.parts.inbox)
+
+    def restore(self, restore: Restore) -> None:
+        """Take up what an earlier process left, and begin the journal's next file. Raises `StoreError` if it cannot be read."""
+        restore.run(self._changes)
+        self._commit()
+        self._problem("journal", self.parts.keeper.look_after(is_stored=self.is_stored))
+
+    def run(self, goes_on: Callable[[], bool]) -> None:
+        """Work until `goes_on`, asked at every tick and once a second at least, says no; then save everything."""
+        for source in self.parts.sources:
+            if isinstance(source, Lines):
+                source.start(self.parts.keeper.position(source.path))
+            else:
+                source.start()
+        try:
+            while goes_on():
+                self.tick(self.parts.inbox.take(SECOND, self._tick_s))
+        finally:
+            self.stop()
+
+    def tick(self, messages: Sequence[Message]) -> None:
+        """Take messages in the order they came, to the end of what they cause."""
+        p = self.parts
+        now = p.clock.monotonic()
+        is_second = now - self._second >= SECOND
+        if is_second:
+            self._second = now
+            self._follow_clock()
+        self._take(messages)
+        if is_second:
+            self._settle(now)
+            self._look_around(now)
+        if p.publisher is not None:
+            self._publish(p.publisher)
+        self._commit()
+        p.keeper.after_commit(is_stored=self.is_stored)
+        _acknowledge(messages)
+        if p.publisher is not None:
+            self._publish(p.publisher)
+        if p.announcer is not None:
+            p.announcer.pump(p.fleets, p.desk)
+        if is_second:
+            self._show(self)
+
+    def stop(self) -> None:
+        """Receive no more, and save everything: the next process goes on from here."""
+        p = self.parts
+        for source in p.sources:
+            source.stop()
+        self.tick(p.inbox.take(0.0, 0.0))
+        self._settle(None)
+        self._save(self._second)
+        self._commit()
+        p.keeper.close()
+        p.store.close()
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Decode messages and score what is in them."""
+        p = self.parts
+        started = p.clock.monotonic()
+        batches = [Batch() for _ in p.fleets]
+        for message in messages:
+            p.metrics.messages += 1
+            if p.intake.is_command(message):
+                self._command(message)
+                continue
+            try:
+                entrance, readings = p.intake.decode(message)
+            except PayloadError as fault:
+                p.metrics.refuse(fault.reason)
+                p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
+                continue
+            batch = batches[entrance.fleet]
+            for machine, timed in p.intake.timed(entrance, readings, message.arrived):
+                if timed.shift:  # the readings before the step are scored before it
+                    self._score(entrance.fleet, batch)
+                    batch.clear()
+                    self._shift(entrance.fleet, [machine], timed.shift)
+                p.metrics.late += timed.dropped
+                for time, reading in timed.readings:
+                    batch.add(machine, reading, time, message.arrived)
+            p.keeper.note_position(message)
+        if messages:
+            p.metrics.stages["decode"].observe(p.clock.monotonic() - started)
+        for number, batch in enumerate(batches):
+            self._score(number, batch)
+
+    def _settle(self, now: float | None) -> None:
+        """Score what was held back because of its time, where what would tell more does not come."""
+        for number, fleet in enumerate(self.parts.fleets):
+            batch = Batch()
+            for machine, timed in fleet.timeline.settle(now):
+                self.parts.metrics.late += timed.dropped
+                for time, reading in timed.readings:
+                    batch.add(machine, reading, time, self._second)
+            self._score(number, batch)
+
+    def _score(self, number: int, batch: Batch) -> None:
+        """One `update_many`, and what follows from it."""
+        if not len(batch):
+            return
+        p = self.parts
+        fleet, readings = p.fleets[number], batch.readings()
+        started = p.clock.monotonic()
+        self._problem("journal", p.keeper.append(number, readings))
+        verdicts, turns, fault = fleet.take(readings.ids, readings.values, readings.times)
+        self._problem(f"engine of {fleet.manifest.name}", fault)
+        wall = p.steady.now()
+        for turn in turns:
+            evidence = p.keeper.evidence(number, turn) if turn.is_raised else None
+            event = p.desk.turn(number, turn, evidence, wall, self._changes)
+            if event is not None:
+                self._deliveries.caused(event.id, float(readings.heard[turn.row]))
+                p.keeper.mark(number, turn.machine)  # its state goes into the same transaction
+        fleet.note(verdicts, readings.times, readings.heard, wall / 1e6)
+        recent = p.recent[number]
+        recent.grow(len(fleet.states))
+        recent.update(readings.ids, verdicts.scores, verdicts.thresholds, started)
+        p.keeper.note(number, verdicts)
+        p.metrics.count_verdicts(fleet.manifest.name, verdicts.status_codes)
+        p.metrics.stages["score"].observe(p.clock.monotonic() - started)
+
+    def _command(self, message: Message) -> None:
+        p = self.parts
+        try:
+            said = p.desk.obey(message, p.steady.now(), self._changes)
+        except PayloadError as fault:
+            p.metrics.refuse(fault.reason)
+            p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
+        else:
+            p.log("command", done=said)
+
+    def _follow_clock(self) -> None:
+        """The wall clock was set, or was not."""
+        p = self.parts
+        step = p.steady.step()
+        if not step:
+            return
+        p.log("clock_stepped", "warning", seconds=step / 1e6)
+        self._changes.maintenance += p.desk.work.shift(step)
+        for number, fleet in enumerate(p.fleets):
+            self._shift(number, fleet.timeline.moved(step), step)
+
+    def _shift(self, number: int, machines: Sequence[int], step: int) -> None:
+        """The clock that some machines' readings are stamped by was set: their windows and alarms go on."""
+        self.parts.metrics.clock_steps += 1
+        if machines:
+            self.parts.fleets[number].newest[list(machines)] += step
+            self.parts.keeper.shift(number, machines, step)
+
+    def _look_around(self, now: float) -> None:
+        """Who has gone silent, what work is over, whether it is time to save."""
+        p = self.parts
+        wall = p.steady.now()
+        for fleet in p.fleets:
+            for machine in fleet.take_heard():
+                p.desk.silence(fleet, machine, wall, self._changes, is_heard=True)
+            for machine in fleet.go_silent(now, self.started, wall / 1e6):
+                p.desk.silence(fleet, machine, wall, self._changes, is_heard=False)
+        p.desk.follow_work(wall, self._changes)
+        if now - self._saved >= self._save_every_s:
+            self._save(now)
+        self._problem("journal", p.keeper.look_after(is_stored=self.is_stored) or self.problems.get("journal"))
+        for line in p.store.notices():
+            p.log("store_notice", "error", notice=line)
+
+    def _save(self, now: float) -> None:
+        self._saved = now
+        self.parts.keeper.save(self._changes)
+
+    def _commit(self) -> None:
+        """Store what has happened; what cannot be stored is sent from memory, and stored later."""
+        p = self.parts
+        started = p.clock.monotonic()
+        p.keeper.add_marked(self._changes)
+        if not self._changes:
+            return
+        try:
+            p.store.commit(self._changes)
+        except StoreError as fault:
+            self._problem("store", f"{fault}: alerts are kept in memory")
+            left = Changes()
+            left.add(self._changes)
+            self._changes = left
+        else:
+            self._problem("store", None)
+            self._deliveries.stored(self._changes.outbox, p.clock.monotonic())
+            self._changes = Changes()
+            p.metrics.stages["store"].observe(p.clock.monotonic() - started)
+        if p.publisher is not None:
+            p.publisher.hold(self._changes.outbox)
+
+    def _publish(self, publisher: Publisher) -> None:
+        """Send what waits; what the broker has by now need not wait any more."""
+        delivered = publisher.pump()
+        self._changes.delivered += delivered
+        self._deliveries.delivered(delivered, self.parts.clock.monotonic())
+
+    def _problem(self, about: str, what: str | None) -> None:
+        """Remember what is the matter, or that nothing is any more; say it once."""
+        if what is None:
+            if self.problems.pop(about, None) is not None:
+                self.parts.log("recovered", about=about)
+        elif about not in self.problems:
+            self.problems[about] = what
+            self.parts.log("problem", "error", about=about, what=what)
+        else:
+            self.problems[about] = what
+
+
+def _acknowledge(messages: Iterable[Message]) -> None:
+    """Tell each source which of its messages are safe."""
+    by_source: dict[int, list[Message]] = {}
+    for message in messages:
+        by_source.setdefault(id(message.source), []).append(message)
+    for group in by_source.values():
+        group[0].source.acknowledge(group)

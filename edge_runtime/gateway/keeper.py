@@ -1,0 +1,185 @@
+"""What outlasts this process: the journal of readings, the machines' states, their history; and how all of it is taken up again.
+
+The journal outlasts kill -9 and has everything to the last reading. The store outlasts a power cut as well and has each machine's state
+as of its last alert, or of the last save. So after a crash the journal counts; after another boot, whichever knows the newer reading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_runtime.errors import StoreError
+from edge_runtime.gateway.clock import Clock, SteadyTime
+from edge_runtime.gateway.config import Storage
+from edge_runtime.gateway.fleet import UNSEEN, Fleet, Turn
+from edge_runtime.gateway.history import Intervals
+from edge_runtime.gateway.intake import Readings
+from edge_runtime.gateway.journal import Journal, JournalGroup
+from edge_runtime.gateway.lines import Position
+from edge_runtime.gateway.message import Message
+from edge_runtime.gateway.store_rows import Changes, MachineState
+from edge_runtime.readings import Verdicts
+from edge_runtime.state import remember, shift
+
+LEAST_READINGS = 16
+"""From one state of a machine in the journal to the next, at least."""
+CLOCK = "clock"
+"""The journal's note of what steady time is."""
+
+
+def journal_folder(storage: Storage) -> str:
+    """Where the journal is: as configured, else where systemd keeps things in memory, else beside the database."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return storage.journal_folder or given or storage.folder
+
+
+class Keeper:
+    """Keeps the state of all fleets."""
+
+    def __init__(
+        self, storage: Storage, fleets: Sequence[Fleet], most: Sequence[int], clock: Clock, steady: SteadyTime
+    ) -> None:
+        """`most`: machines that each fleet may come to have. Raises `StoreError` if another process has the journal."""
+        self._fleets, self._clock, self._steady = fleets, clock, steady
+        digests = [fleet.bundle.digest for fleet in fleets]
+        groups = [
+            JournalGroup(
+                f"{digest}#{digests[:number].count(digest)}",
+                len(fleet.manifest.channels),
+                max(LEAST_READINGS, fleet.manifest.preparation.readings_needed),
+                most[number],
+            )
+            for number, (digest, fleet) in enumerate(zip(digests, fleets, strict=True))
+        ]
+        self.journal = Journal(journal_folder(storage), groups)
+        self._registered = [0] * len(fleets)
+        """Of the machines of each fleet, the first so many have a name in the journal."""
+        self._marked: dict[tuple[int, int], None] = {}
+        now = steady.now()
+        self._intervals = [Intervals(fleet.detector.machines, now) for fleet in fleets]
+        self._saved_counts = [fleet.counts.copy() for fleet in fleets]
+        self._noted_offset: int | None = None
+
+    def append(self, number: int, readings: Readings) -> str | None:
+        """Readings that are about to be scored. Returns why they could not be written, if so."""
+        fleet = self._fleets[number]
+        self._register(number, fleet)
+        self.journal.tick(number, readings.ids, readings.times, readings.values)
+        return self._write()
+
+    def _write(self) -> str | None:
+        try:
+            self.journal.write()
+        except StoreError as fault:
+            return f"{fault}: readings since then would not outlast a crash"
+        return None
+
+    def _register(self, number: int, fleet: Fleet) -> None:
+        if self._registered[number] < len(fleet.names):
+            known = set(self.journal.machines(number))
+            new = [machine for machine in range(len(fleet.names)) if machine not in known]
+            for machine, state in zip(new, remember(fleet.detector, new), strict=True):
+                self.journal.register(number, machine, fleet.names[machine], state)
+            self._registered[number] = len(fleet.names)
+
+    def note(self, number: int, verdicts: Verdicts) -> None:
+        """What became of the readings."""
+        intervals = self._intervals[number]
+        intervals.grow(self._fleets[number].detector.machines)
+        intervals.take(verdicts)
+
+    def note_position(self, message: Message) -> None:
+        """How far a file of lines was read: written with the readings."""
+        if isinstance(message.token, Position):
+            self.journal.note(message.topic, message.token.to_text())
+
+    def position(self, lines: str) -> Position | None:
+        """How far a file of lines was read by an earlier process."""
+        text = self.journal.notes.get(lines)
+        try:
+            return None if text is None else Position.from_text(text)
+        except ValueError:
+            return None
+
+    def mark(self, number: int, machine: int) -> None:
+        """The machine's alarm has turned: its state belongs into the transaction of the alert."""
+        self._marked[number, machine] = None
+
+    def add_marked(self, changes: Changes) -> None:
+        """The states of the machines that were marked, as they are now."""
+        for number, machine in self._marked:
+            changes.states += self._states(number, [machine])
+        self._marked.clear()
+
+    def after_commit(self, *, is_stored: bool) -> None:
+        """What came of the readings so far is in the store, or is not: only then the journal may go on from here."""
+        for number, fleet in enumerate(self._fleets):
+            due = self.journal.due(number).tolist()
+            if due:
+                self.journal.keep(number, due, remember(fleet.detector, due), record=is_stored)
+
+    def evidence(self, number: int, turn: Turn) -> bytes | None:
+        """The readings that an alarm was raised by, packed."""
+        return None
+
+    def shift(self, number: int, machines: Sequence[int], step: int) -> None:
+        """The clock that these machines' readings are stamped by was set by `step` microseconds."""
+        shift(self._fleets[number].detector, machines, step)
+        self.restart(number, machines)
+
+    def restart(self, number: int, machines: Sequence[int]) -> None:
+        """These machines' states come from elsewhere: the readings before do not lead to them."""
+        fleet = self._fleets[number]
+        self._register(number, fleet)
+        self.journal.keep(number, machines, remember(fleet.detector, machines), restarts=True)
+
+    def look_after(self, *, is_stored: bool) -> str | None:
+        """Once a second: begin another journal file where it is time; returns what is wrong, if anything is."""
+        offset = self._steady.now() - round(self._clock.monotonic() * 1e6)
+        if self._noted_offset is None or abs(offset - self._noted_offset) > 50_000:
+            self._noted_offset = offset
+            self.journal.note(CLOCK, json.dumps([self._clock.boot(), offset]))
+        if self.journal.needs_rotation and is_stored:
+            for number, fleet in enumerate(self._fleets):
+                self._register(number, fleet)
+            try:
+                self.journal.rotate([self._all_states(fleet) for fleet in self._fleets])
+            except StoreError as fault:
+                return f"{fault}: readings since then would not outlast a crash"
+        return None
+
+    def _all_states(self, fleet: Fleet) -> dict[int, bytes]:
+        machines = range(len(fleet.names))
+        return dict(zip(machines, remember(fleet.detector, list(machines)), strict=True))
+
+    def save(self, changes: Changes) -> None:
+        """The states of all machines that had readings since the last save, and their history."""
+        now = self._steady.now()
+        for number, fleet in enumerate(self._fleets):
+            saved = self._saved_counts[number]
+            before = np.zeros_like(fleet.counts)
+            before[: len(saved)] = saved
+            changes.states += self._states(number, np.nonzero(fleet.counts != before)[0].tolist())
+            changes.history += self._intervals[number].rows(fleet, now)
+            self._saved_counts[number] = fleet.counts.copy()
+
+    def _states(self, number: int, machines: Sequence[int]) -> list[MachineState]:
+        fleet = self._fleets[number]
+        wall, monotonic, boot = self._clock.wall(), self._clock.monotonic(), self._clock.boot()
+        steady = self._steady.now()
+        return [
+            MachineState(
+                fleet.names[machine], fleet.bundle.digest, state, wall, monotonic, boot, steady,
+                None if fleet.newest[machine] == UNSEEN else int(fleet.newest[machine]),
+            )
+            for machine, state in zip(machines, remember(fleet.detector, machines), strict=True)
+        ]  # fmt: skip
+
+    def close(self) -> None:
+        """Write no more."""
+        self._write()
+        self.journal.close()

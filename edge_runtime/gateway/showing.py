@@ -1,0 +1,137 @@
+"""The gateway as it is now, for the page and the metrics: a `Status`, made in the gateway's thread and never changed after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_runtime.errors import StoreError
+from edge_runtime.gateway.config import GatewayConfig
+from edge_runtime.gateway.desk import Desk
+from edge_runtime.gateway.fleet import Fleet
+from edge_runtime.gateway.recent import RecentScores
+from edge_runtime.gateway.seen import Seen
+from edge_runtime.gateway.status import AlertStatus, BundleStatus, MachineStatus, Status
+from edge_runtime.gateway.store_read import Reader
+
+if TYPE_CHECKING:
+    from edge_runtime.gateway.assemble import Broker
+    from edge_runtime.gateway.gateway import Gateway
+
+
+def machine_status(fleet: Fleet, machine: int, desk: Desk, wall: float, monotonic: float) -> MachineStatus:
+    """One machine, by its row; `wall` and `monotonic` are the same moment, seconds."""
+    name, alert, state = fleet.names[machine], fleet.open.get(machine), fleet.state_name(machine)
+    heard, score = float(fleet.heard[machine]), float(fleet.scores[machine])
+    return MachineStatus(
+        name,
+        fleet.manifest.name,
+        state,
+        float(fleet.since[machine]),
+        wall - (monotonic - heard) if heard > -np.inf else None,
+        score if score == score else None,
+        float(fleet.thresholds[machine]),
+        alert,
+        alert in desk.acknowledged,
+        desk.work.is_on(name, round(wall * 1e6)),
+        fleet.faults.get(machine, ()) if state == "sensor_fault" else (),
+        int(fleet.counts[machine]),
+    )
+
+
+def bundle_statuses(fleets: Sequence[Fleet], files: Sequence[str]) -> tuple[BundleStatus, ...]:
+    """The bundles in use, and the files they are from."""
+    return tuple(
+        BundleStatus(
+            fleet.manifest.name,
+            file,
+            fleet.bundle.digest,
+            fleet.manifest.family,
+            fleet.detector.engine_name,
+            fleet.detector.variant_name,
+            len(fleet.names),
+            fleet.manifest.channel_names,
+        )
+        for fleet, file in zip(fleets, files, strict=True)
+    )
+
+
+def alert_statuses(store: Reader, desk: Desk, most: int = 50) -> tuple[AlertStatus, ...]:
+    """The newest alerts, open or past. Raises `StoreError`."""
+    return tuple(
+        AlertStatus(
+            each.id,
+            each.machine,
+            each.bundle,
+            each.raised / 1e6,
+            None if each.cleared is None else each.cleared / 1e6,
+            each.score,
+            each.threshold,
+            each.contributions,
+            each.acknowledged is not None,
+            each.in_maintenance,
+            each.is_sent,
+        )
+        for each in store.alerts(most)
+    )
+
+
+class Show:
+    """Publishes the gateway's status once a second."""
+
+    def __init__(self, seen: Seen, config: GatewayConfig, version: str, client: Broker | None) -> None:
+        self._seen, self._config, self._version, self._client = seen, config, version, client
+        self._placed: list[int] = []
+        self._alerts: tuple[AlertStatus, ...] = ()
+        self._started: float | None = None
+
+    def __call__(self, gateway: Gateway) -> None:
+        """Show it as it is now."""
+        p, client, config = gateway.parts, self._client, self._config
+        wall, monotonic = p.steady.now() / 1e6, p.clock.monotonic()
+        self._place(p.fleets, p.recent)
+        p.metrics.dropped = p.inbox.dropped
+        problems = [*gateway.problems.values()]
+        try:
+            self._alerts = alert_statuses(p.store, p.desk)
+            waiting = p.store.waiting_count()
+            problems += p.store.problems()
+            p.metrics.storage_bytes = p.store.sizes
+        except StoreError:
+            waiting = gateway.unstored
+        p.metrics.outbox_lost = p.store.lost_total
+        if client is not None:
+            problems += client.problems
+        status = Status(
+            config.name,
+            self._version,
+            wall,
+            wall - (monotonic - gateway.started),
+            p.steady.is_set(),
+            tuple(
+                machine_status(fleet, machine, p.desk, wall, monotonic)
+                for fleet in p.fleets
+                for machine in range(len(fleet.names))
+            ),
+            bundle_statuses(p.fleets, p.files),
+            self._alerts,
+            None if config.mqtt is None else f"{config.mqtt.host}:{config.mqtt.broker_port}",
+            client is not None and client.is_connected,
+            0 if client is None else client.reconnects,
+            len(p.inbox),
+            waiting,
+            tuple(problems),
+            p.metrics.totals(),
+            gateway.is_stored,
+        )
+        self._seen.publish(status)
+
+    def _place(self, fleets: Sequence[Fleet], recent: Sequence[RecentScores]) -> None:
+        """Say where the recent scores of new machines are."""
+        self._placed += [0] * (len(fleets) - len(self._placed))
+        for number, fleet in enumerate(fleets):
+            for machine in range(self._placed[number], len(fleet.names)):
+                self._seen.place(fleet.names[machine], recent[number], machine)
+            self._placed[number] = len(fleet.names)
