@@ -17,7 +17,10 @@ COMMANDS = {
     "export": ("export.cli", "turn a run directory into one verified file, NAME.anomalite"),
     "score": ("edge_runtime.commands.score", "score a table or a stream of readings with a bundle"),
     "evaluate": ("training.evaluate_cli", "judge a bundle by labelled readings or a run to failure"),
-    "serve": ("edge_runtime.commands.serve", "watch many machines for months: MQTT in, alerts out, a status page (extra gateway)"),
+    "serve": (
+        "edge_runtime.commands.serve",
+        "watch many machines for months: MQTT in, alerts out, a status page (extra gateway)",
+    ),
     "bench": ("edge_runtime.commands.bench", "measure latency, memory and start-up of a bundle on this machine"),
     "inspect": ("edge_runtime.commands.inspect", "say what a bundle holds and where it comes from"),
     "verify": ("edge_runtime.commands.verify", "prove a bundle whole and its variants right on this machine"),

@@ -73,7 +73,7 @@ def assemble(
         commands = topic_of(*names, "commands") if listens else None
         intake = Intake(config.groups, fleets, of_group, steady, commands)
         work = Work(config.maintenance, store.maintenance())
-        desk = Desk(fleets, files, work, names, metrics, log)
+        desk = Desk(fleets, files, work, None if config.mqtt is None else names, metrics, log)
         keeper = Keeper(config.storage, fleets, [intake.most_machines(n) for n in range(len(fleets))], clock, steady)
         inbox = Inbox()
         client: Broker | None = None

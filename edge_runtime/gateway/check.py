@@ -188,7 +188,11 @@ def _group_lines(plan: dict[str, Any]) -> Iterator[str]:
     yield f"  from     {where}: {plan['payload']}, at {time}"
     names = ", ".join([*plan["machines"][:10], *(["..."] if len(plan["machines"]) > 10 else [])])
     more = f"{' and ' if names else ''}up to {plan['appear']} more{f' as {MACHINE}' if plan['topic'] else ''}"
-    yield f"  machines {len(plan['machines'])}{f': {names}' if names else ''}{more if plan['appear'] else ''}"
+    yield (
+        f"  machines {len(plan['machines'])}: {names}{more if plan['appear'] else ''}"
+        if names
+        else f"  machines {more}"
+    )
     if "channels" in plan:
         yield f"  channels {', '.join(f'{name} [{unit}]' if unit else name for name, unit in plan['channels'].items())}"
         yield f"  silent   after {plan['silent_after_s']:g} s"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.gateway.check_finding import Finding, fine, note, wrong
 from edge_runtime.gateway.config import MQTT, TLS, GatewayConfig
-from edge_runtime.gateway.mqtt_connection import describe, tls_context
+from edge_runtime.gateway.mqtt_socket import describe, tls_context
 from edge_runtime.gateway.topics import Topics
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from edge_runtime.gateway.fleet import Fleet, Turn
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.metrics import Metrics
+from edge_runtime.gateway.store_read import Reader
 from edge_runtime.gateway.store_rows import Changes, StoredAlert, StoredEvent
 
 
@@ -26,11 +27,11 @@ class Desk:
         fleets: Sequence[Fleet],
         files: Sequence[str],
         work: Work,
-        names: tuple[str, str],
+        names: tuple[str, str] | None,
         metrics: Metrics,
         log: Log,
     ) -> None:
-        """`files`: of the fleets' bundles; `names`: the prefix of the topics and the gateway's name."""
+        """`files`: of the fleets' bundles; `names`: the prefix of the topics and the gateway's name; None: no broker."""
         self._fleets, self._files, self.work = fleets, files, work
         self._names = names
         self._metrics, self._log = metrics, log
@@ -39,24 +40,32 @@ class Desk:
         self.held_back: dict[str, AlertEvent] = {}
         """Open alerts that were not sent, because they were raised during known work; by machine."""
 
-    def restore(self, alerts: Sequence[StoredAlert]) -> list[AlertEvent]:
-        """Take up the open alerts of an earlier process; returns those whose machine or bundle is gone, cleared."""
-        orphans = []
+    def restore(self, alerts: Sequence[StoredAlert], now: int, changes: Changes) -> None:
+        """Take up the open alerts of an earlier process, after its last readings were taken again (which went into `changes`).
+
+        Those whose machine or bundle is gone are cleared.
+        """
+        cleared = {stored.event.alert for stored in changes.events if stored.event.kind == "cleared"}
         for stored in alerts:
+            fleet = next((each for each in self._fleets if stored.machine in each.index), None)
             event = AlertEvent(
                 "raised", stored.id, stored.machine, stored.bundle, stored.digest, stored.raised, stored.score,
                 stored.threshold, stored.contributions,
             )  # fmt: skip
-            fleet = next((each for each in self._fleets if stored.machine in each.index), None)
-            if fleet is None or fleet.bundle.digest != stored.digest:
-                orphans.append(event._replace(kind="cleared", reason="bundle replaced" if fleet else "machine removed"))
+            if stored.id in cleared:
                 continue
-            fleet.open[fleet.index[stored.machine]] = stored.id
+            if fleet is None or fleet.bundle.digest != stored.digest:
+                reason = "bundle replaced" if fleet else "machine removed"
+                self._close(event._replace(kind="cleared", reason=reason), now, changes)
+                continue
+            if fleet.open.setdefault(fleet.index[stored.machine], stored.id) != stored.id:
+                continue
             if stored.acknowledged is not None:
                 self.acknowledged.add(stored.id)
-            if stored.in_maintenance:
+            if stored.in_maintenance and not stored.is_sent:
                 self.held_back[stored.machine] = event
-        return orphans
+            else:
+                self.held_back.pop(stored.machine, None)
 
     def turn(self, number: int, turn: Turn, evidence: bytes | None, now: int, changes: Changes) -> AlertEvent | None:
         """An alarm of fleet `number` went up or down, at `now` in steady time (microseconds). Returns the event, if it is one.
@@ -86,15 +95,31 @@ class Desk:
             self._record(stored, now, changes, is_sent=not at_work)
             return event
         alert = fleet.open.pop(turn.machine, None)
-        if alert is None:  # taken again after a crash: the store has it
+        if alert is None:
             return None
         event = event._replace(alert=alert, reason="normal")
         self._close(event, now, changes)
         return event
 
-    def close_orphan(self, event: AlertEvent, now: int, changes: Changes) -> None:
-        """Clear an alert whose machine or bundle is gone."""
-        self._close(event, now, changes)
+    def turn_again(
+        self, number: int, turn: Turn, evidence: bytes | None, store: Reader, now: int, changes: Changes
+    ) -> None:
+        """The same of readings that are taken again after a crash: it may be in the store already, and then changes nothing.
+
+        Which alert a machine had at the first of them only the store knows: its last one before. Raises `StoreError`.
+        """
+        fleet = self._fleets[number]
+        if not turn.is_raised and turn.machine not in fleet.open:
+            before = store.last_alert(fleet.names[turn.machine], turn.time)
+            if before is None:
+                return
+            fleet.open[turn.machine] = before.id
+            if before.in_maintenance and not before.is_sent:
+                self.held_back[before.machine] = AlertEvent(
+                    "raised", before.id, before.machine, before.bundle, before.digest, before.raised, before.score,
+                    before.threshold, before.contributions,
+                )  # fmt: skip
+        self.turn(number, turn, evidence, now, changes)
 
     def close_lost(self, fleet: Fleet, machine: int, now: int, changes: Changes) -> None:
         """Clear an alert whose machine's state was lost: if it is still anomalous, it will raise another one."""
@@ -158,7 +183,7 @@ class Desk:
         self._mark_changed(ended)
         for machine in [name for name in self.held_back if not self.work.is_on(name, now)]:
             event = self.held_back.pop(machine)
-            changes.outbox.append(to_outgoing(event, *self._names, now))
+            self._queue(event, now, changes)
             self._log(
                 "alert_raised", "warning", machine=machine, alert=event.alert, note="raised during work that is over"
             )
@@ -177,13 +202,17 @@ class Desk:
         self._log(f"machine_{event.kind}", "info" if is_heard else "warning", machine=name)
         self._metrics.count_alert(name, event.kind)
         if not self.work.is_on(name, now):
+            self._queue(event, now, changes)
+
+    def _queue(self, event: AlertEvent | Silence, now: int, changes: Changes) -> None:
+        if self._names is not None:
             changes.outbox.append(to_outgoing(event, *self._names, now))
 
     def _record(self, stored: StoredEvent, now: int, changes: Changes, *, is_sent: bool) -> None:
         event = stored.event
         changes.events.append(stored)
         if is_sent:
-            changes.outbox.append(to_outgoing(event, *self._names, now))
+            self._queue(event, now, changes)
         self._metrics.count_alert(event.machine, event.kind)
         self._log(
             f"alert_{event.kind}", "warning" if event.kind == "raised" else "info", machine=event.machine,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from edge_runtime.errors import PayloadError, StoreError
 from edge_runtime.gateway.announcer import Announcer
 from edge_runtime.gateway.clock import Clock, SteadyTime
+from edge_runtime.gateway.deliveries import Deliveries
 from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.inbox import Inbox
@@ -73,8 +74,7 @@ class Gateway:
         self._second = self._saved = self.started
         self._changes = Changes()
         """What could not be stored yet."""
-        self._caused: dict[str, float] = {}
-        """When the reading arrived that caused a message not yet delivered, by the message's id."""
+        self._deliveries = Deliveries(parts.metrics)
 
     @property
     def unstored(self) -> int:
@@ -120,14 +120,15 @@ class Gateway:
             self._follow_clock()
         self._take(messages)
         if is_second:
+            self._settle(now)
             self._look_around(now)
         if p.publisher is not None:
-            self._changes.delivered += self._delivered(p.publisher.pump())
+            self._publish(p.publisher)
         self._commit()
         p.keeper.after_commit(is_stored=self.is_stored)
         _acknowledge(messages)
         if p.publisher is not None:
-            self._changes.delivered += self._delivered(p.publisher.pump())
+            self._publish(p.publisher)
         if p.announcer is not None:
             p.announcer.pump(p.fleets, p.desk)
         if is_second:
@@ -142,6 +143,7 @@ class Gateway:
             source.stop()
         while len(p.inbox) and p.clock.monotonic() < until:  # what is left then, a broker gives again
             self.tick(p.inbox.take(0.0, 0.0, MOST_MESSAGES))
+        self._settle(None)
         self._save(self._second)
         self._commit()
         p.keeper.close()
@@ -178,6 +180,16 @@ class Gateway:
         for number, batch in enumerate(batches):
             self._score(number, batch)
 
+    def _settle(self, now: float | None) -> None:
+        """Score what was held back because of its time, where what would tell more does not come."""
+        for number, fleet in enumerate(self.parts.fleets):
+            batch = Batch()
+            for machine, timed in fleet.timeline.settle(now):
+                self.parts.metrics.late += timed.dropped
+                for time, reading in timed.readings:
+                    batch.add(machine, reading, time, self._second)
+            self._score(number, batch)
+
     def _score(self, number: int, batch: Batch) -> None:
         """One `update_many`, and what follows from it."""
         if not len(batch):
@@ -193,7 +205,7 @@ class Gateway:
             evidence = p.keeper.evidence(number, turn) if turn.is_raised else None
             event = p.desk.turn(number, turn, evidence, wall, self._changes)
             if event is not None:
-                self._caused[event.id] = float(readings.heard[turn.row])
+                self._deliveries.caused(event.id, float(readings.heard[turn.row]))
                 p.keeper.mark(number, turn.machine)  # its state goes into the same transaction
         fleet.note(verdicts, readings.times, readings.heard, wall / 1e6)
         recent = p.recent[number]
@@ -267,18 +279,17 @@ class Gateway:
             self._changes = left
         else:
             self._problem("store", None)
+            self._deliveries.stored(self._changes.outbox, p.clock.monotonic())
             self._changes = Changes()
             p.metrics.stages["store"].observe(p.clock.monotonic() - started)
         if p.publisher is not None:
             p.publisher.hold(self._changes.outbox)
 
-    def _delivered(self, ids: list[str]) -> list[str]:
-        now = self.parts.clock.monotonic()
-        for message in ids:
-            heard = self._caused.pop(message, None)
-            if heard is not None:
-                self.parts.metrics.alert_latency.observe(now - heard)
-        return ids
+    def _publish(self, publisher: Publisher) -> None:
+        """Send what waits; what the broker has by now need not wait any more."""
+        delivered = publisher.pump()
+        self._changes.delivered += delivered
+        self._deliveries.delivered(delivered, self.parts.clock.monotonic())
 
     def _problem(self, about: str, what: str | None) -> None:
         """Remember what is the matter, or that nothing is any more; say it once."""

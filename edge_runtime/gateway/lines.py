@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from edge_runtime.gateway.clock import monotonic
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
 
@@ -219,13 +220,13 @@ class Lines:
             self.refused += lines.refused
             self._log("line_too_long", level="warning", source=self.path, lines=lines.refused, limit=self._line_limit)
             lines.refused = 0
-        arrived = time.monotonic()
+        arrived = monotonic()
         head = None
         for line, end in found:
             while not self._inbox.wait_for_room(self._poll_s):
                 if self._stopping.is_set():
                     return
-                arrived = time.monotonic()
+                arrived = monotonic()
             token = None
             if file is not None:
                 if head is None:

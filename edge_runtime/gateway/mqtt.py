@@ -12,17 +12,19 @@ One network thread connects, again and again for as long as it takes, and serves
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from edge_runtime.gateway.clock import monotonic
 from edge_runtime.gateway.config import MQTT
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
-from edge_runtime.gateway.mqtt_connection import Connection, Login, Publication
+from edge_runtime.gateway.mqtt_connection import Connection
+from edge_runtime.gateway.mqtt_login import MESSAGE_LIMIT, Timing, login_of
+from edge_runtime.gateway.mqtt_publication import Publication
 from edge_runtime.gateway.mqtt_receipts import MOST_UNSAFE, Receipts
 from edge_runtime.gateway.mqtt_refused import Refused
 from edge_runtime.gateway.mqtt_socket import describe
@@ -33,28 +35,8 @@ if TYPE_CHECKING:
 Log = Callable[..., None]
 """`log(name, **fields)`."""
 
-RECEIVE_MAXIMUM = 500
-"""Messages the broker may send before the first of them is acknowledged (MQTT 5); the broker's own limit counts as well, which is
-20 in Mosquitto (`max_inflight_messages`)."""
-
 UNDER_WAY = 100
 """Publications taken and not yet acknowledged."""
-
-MESSAGE_LIMIT = 2**20
-"""Bytes of a payload. With MQTT 5 the broker does not send a larger one; with 3.1.1 it does, and it is dropped."""
-
-
-class Timing(NamedTuple):
-    """How long is waited, in seconds."""
-
-    first_wait: float = 1.0
-    """Before the second attempt to connect; doubled before each further one."""
-    longest_wait: float = 60.0
-    connect: float = 10.0
-    """For the network, and then for the answer to the login."""
-    answer: float = 60.0
-    """For the acknowledgement of a publication."""
-    stop: float = 3.0
 
 
 class MqttClient:
@@ -90,25 +72,15 @@ class MqttClient:
         self.oversized = 0
         """Messages that were dropped because they are larger than the limit."""
         self._timing = timing or Timing()
-        self._login = Login(
-            host=config.host,
-            port=config.port or (1883 if config.tls is None else 8883),
-            version=config.version,
-            client_id=config.client_id or f"anomalite-{name}",
-            keepalive_s=config.keepalive_s,
-            user=config.user,
+        self._login = login_of(
+            config,
+            name,
+            subscriptions,
             password=password,
-            tls=config.tls,
-            status_topic=f"{config.prefix}/{name}/status",
-            online=json.dumps({"online": True, **(about or {})}).encode(),
-            offline=json.dumps({"online": False}).encode(),
-            subscriptions=tuple(subscriptions),
-            forgotten=tuple(forgotten),
-            session_expiry_s=config.session_expiry_s,
-            receive_maximum=RECEIVE_MAXIMUM,
+            about=about,
+            forgotten=forgotten,
             message_limit=message_limit,
-            connect_timeout_s=self._timing.connect,
-            answer_timeout_s=self._timing.answer,
+            timing=self._timing,
         )
         self._message_limit = message_limit
         self._inbox = inbox
@@ -258,7 +230,7 @@ class MqttClient:
 
     def received(self, connection: Connection, message: MQTTMessage) -> None:
         """Put a message into the inbox, unless the gateway has it already."""
-        arrived = time.monotonic()
+        arrived = monotonic()
         if self._is_paused:
             return
         if len(message.payload) > self._message_limit:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge_runtime.gateway.mqtt_connection import Connection
+from edge_runtime.gateway.mqtt_login import RECEIVE_MAXIMUM
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-REMEMBERED = 4000
+REMEMBERED = 2 * RECEIVE_MAXIMUM
 """Messages that are known again."""
 MOST_UNSAFE = REMEMBERED // 2
 """With so many messages that are not safe the network is not read any more, until there are fewer. Some brokers do not keep to the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from edge_runtime.gateway.mqtt_connection import Publication
+from edge_runtime.gateway.mqtt_publication import Publication
 
 
 class Refused:

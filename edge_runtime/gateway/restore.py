@@ -45,6 +45,7 @@ class Restore(NamedTuple):
         boot, offset = self._noted_clock()
         is_same_boot = bool(boot) and boot == self.clock.boot()
         self._from_store(restored, is_same_boot)
+        self._take_up_alerts(now, changes)
         if is_same_boot and offset is not None:
             self._follow_clock(restored, now - round(self.clock.monotonic() * 1e6) - offset)
         for number, fleet in enumerate(self.fleets):
@@ -55,40 +56,33 @@ class Restore(NamedTuple):
     def _from_journal(self, now: int, changes: Changes) -> set[tuple[int, int]]:
         """Each machine's newest state and the readings after it; returns the machines, by fleet and row."""
         restored = set()
-        has_alerts = False
         for entry in self.keeper.journal.restore(self.intake.admit):
             fleet = self.fleets[entry.group]
             if isinstance(entry, Restored):
                 if self._recall(fleet, entry.machine, entry.state):
                     restored.add((entry.group, entry.machine))
-                continue
-            if not has_alerts:  # the states come first: by now every machine of the journal is there
-                self._take_up_alerts(now, changes)
-                has_alerts = True
-            self._replay(fleet, entry, now, changes)
-        if not has_alerts:
-            self._take_up_alerts(now, changes)
+            else:
+                self._replay(fleet, entry, now, changes)
         for line in self.keeper.journal.problems:
             self.log("journal_damaged", "warning", fault=line)
         return restored
 
     def _take_up_alerts(self, now: int, changes: Changes) -> None:
-        """The alerts that were open; their machines, which may have appeared once, are taken in first."""
+        """The alerts that are open after the last readings; their machines, which may have appeared once, are taken in first."""
         alerts = self.store.open_alerts()
         for stored in alerts:
             if not any(stored.machine in fleet.index for fleet in self.fleets):
                 for number, fleet in enumerate(self.fleets):
                     if fleet.bundle.digest == stored.digest and self.intake.admit(number, stored.machine) is not None:
                         break
-        for event in self.desk.restore(alerts):
-            self.desk.close_orphan(event, now, changes)
+        self.desk.restore(alerts, now, changes)
 
     def _replay(self, fleet: Fleet, tick: Tick, now: int, changes: Changes) -> None:
         """Readings that were scored before, most of them: what came of them is told again under the same ids, and stored once."""
         verdicts, turns, _ = fleet.take(tick.ids, tick.values, tick.times)
         for turn in turns:
             evidence = self.keeper.evidence(tick.group, turn) if turn.is_raised else None
-            self.desk.turn(tick.group, turn, evidence, now, changes)
+            self.desk.turn_again(tick.group, turn, evidence, self.store, now, changes)
         fleet.note(verdicts, tick.times, np.full(len(tick.ids), -np.inf), now / 1e6)
 
     def _from_store(self, restored: set[tuple[int, int]], is_same_boot: bool) -> None:

@@ -51,6 +51,11 @@ class Reader:
         """One, by its id."""
         return next((_alert(row) for row in self._rows(_ALERT + "WHERE id = ?", alert)), None)
 
+    def last_alert(self, machine: str, before: int) -> StoredAlert | None:
+        """The machine's last one that was raised before a time (microseconds)."""
+        rows = self._rows(_ALERT + "WHERE machine = ? AND raised < ? ORDER BY row DESC LIMIT 1", machine, before)
+        return _alert(rows[0]) if rows else None
+
     def open_alerts(self) -> list[StoredAlert]:
         """Those not cleared, in the order they were raised."""
         return [_alert(row) for row in self._rows(_ALERT + "WHERE cleared IS NULL ORDER BY row")]

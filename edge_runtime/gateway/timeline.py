@@ -171,6 +171,27 @@ class Timeline(Generic[T]):
             return Timed(((time, item),))
         return self._unusual(machine, time, moment, item)
 
+    def settle(self, moment: float | None) -> list[tuple[int, Timed[T]]]:
+        """What is to be done for machines whose readings are held back, and of which nothing has come for too long.
+
+        To be called once a second with `moment`, now by the monotonic clock, and with None at the end: nothing will come any more.
+        Readings that go on from each other in the future come after a gap; a single one waits for the next, or the end.
+        """
+        settled = []
+        for machine, odd in list(self._odd.items()):
+            if not odd.held:
+                continue
+            arrived, (first, *_), newest = odd.messages[-1][0], odd.held[0], max(each[2] for each in odd.messages)
+            patience = newest - first + self._period + self._longest_gap
+            if moment is not None and moment * 1e6 - arrived <= patience:
+                continue
+            if odd.is_ahead and newest > max(first, odd.past):
+                settled.append((machine, self._after_gap(machine, tuple(odd.held), newest, arrived)))
+            elif moment is None or not odd.is_ahead:
+                readings, dropped = odd.release()
+                settled.append((machine, Timed(readings, 0, dropped)))
+        return settled
+
     def _unusual(self, machine: int, time: int, moment: float, item: T) -> Timed[T]:
         last = self._last[machine]
         if last == NEVER:
@@ -263,11 +284,13 @@ class Timeline(Generic[T]):
         last, arrived = self._last[machine], self._arrived[machine]
         readings = (*odd.held, (time, item))
         first = odd.messages[0][1]
-        if odd.is_ahead and arrived - last - self._lag[machine] >= (first - last) / 2:
-            # It was behind by so much, and has caught up: what is between was lost.
-            return self._after_gap(machine, readings, time, moment)
         # From the last reading in order to the first of those held; whole periods, where that is what it nearly is.
         elapsed = message[0] - arrived - (message[2] - first)
+        behind = arrived - last - self._lag[machine]
+        is_catching_up = elapsed < self._period / 2 or not -self._far <= behind < (first - last) / 2
+        if odd.is_ahead and is_catching_up:
+            # Readings that come at once, came faster than they were measured, or were behind by so much: some are lost.
+            return self._after_gap(machine, readings, time, moment)
         periods = max(1, round(elapsed / self._period))
         if elapsed < self._period / 4 or abs(elapsed - periods * self._period) <= self._period / 4:
             elapsed = periods * self._period

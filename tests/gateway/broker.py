@@ -121,8 +121,8 @@ class Broker:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGCONT)
         process.send_signal(how)
+        process.send_signal(signal.SIGCONT)  # one that is paused would not hear of a friendly end
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

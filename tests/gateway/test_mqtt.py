@@ -24,7 +24,8 @@ from network import Network
 from edge_runtime.gateway.config import MQTT, TLS
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
-from edge_runtime.gateway.mqtt import UNDER_WAY, MqttClient, Timing
+from edge_runtime.gateway.mqtt import UNDER_WAY, MqttClient
+from edge_runtime.gateway.mqtt_login import RECEIVE_MAXIMUM, Timing
 from edge_runtime.gateway.mqtt_receipts import MOST_UNSAFE
 
 QUICK = Timing(first_wait=0.05, longest_wait=0.2, connect=5.0, answer=30.0, stop=5.0)
@@ -347,6 +348,36 @@ def test_a_filter_of_an_earlier_configuration_is_taken_out_of_the_session(
     peer.close()
 
 
+def test_with_mqtt_5_the_gateway_says_how_much_it_takes_unacknowledged(broker: mosquitto.Broker) -> None:
+    """A broker that would give 20 gives as many as are asked for, and no more."""
+    peer = Peer(broker.port)
+    with Gateway(broker.port).connect() as gateway:
+        peer.send_all("plant/m/readings", [b"%d" % number for number in range(RECEIVE_MAXIMUM + 1)])
+        assert len(gateway.take(RECEIVE_MAXIMUM, acknowledge=False)) == RECEIVE_MAXIMUM
+        assert gateway.inbox.take(0.2, 0.0) == []
+        gateway.client.acknowledge(gateway.taken[:1])
+        assert gateway.take(1) == [b"%d" % RECEIVE_MAXIMUM]
+    peer.close()
+
+
+@VERSIONS
+def test_a_paused_gateway_finishes_what_it_has_and_leaves_the_rest(broker: mosquitto.Broker, version: str) -> None:
+    """To be given to the next one, once each."""
+    peer = Peer(broker.port, "anomalite/press/alerts/m1")
+    with Gateway(broker.port, version=version).connect() as first:
+        peer.send("plant/m/readings", b"0")
+        waiting = first.take(1, acknowledge=False)
+        first.client.pause()
+        peer.send_all("plant/m/readings", [b"1", b"2"])
+        first.publish_all(3)
+        first.client.acknowledge(first.taken)
+    with Gateway(broker.port, version=version).connect() as second:
+        assert waiting + second.take(2) == [b"0", b"1", b"2"]
+        peer.send("plant/m/readings", b"3")
+        assert second.take(1) == [b"3"]
+    peer.close()
+
+
 # Out
 
 
@@ -549,6 +580,26 @@ def test_the_status_is_retained_and_a_stop_says_off(broker: mosquitto.Broker) ->
     assert json.loads(late.messages[0].payload) == {"online": False}
     early.close()
     late.close()
+
+
+@VERSIONS
+def test_a_gateway_that_replaces_a_lost_one_is_on(broker: mosquitto.Broker, version: str) -> None:
+    """The broker, which had not noticed that the old one is gone, says first that it is."""
+    watcher = Peer(broker.port, "anomalite/press/status")
+    with (
+        Network(broker.port) as network,
+        Gateway(network.port, version=version, timing=QUICK._replace(stop=0.0)).connect(),
+    ):
+        network.stall()
+        with Gateway(broker.port, version=version).connect() as new:
+            new.publish_all(1)  # whatever the broker has to say of the old one, it has said
+            said = [
+                json.loads(payload)["online"] for payload in until(lambda: watcher.payloads("anomalite/press/status"))
+            ]
+            assert said[-1] is True
+            assert new.client.reconnects == 0
+            network.cut()
+    watcher.close()
 
 
 # Coming in

@@ -172,6 +172,42 @@ def test_a_backlog_with_a_hole_in_it_has_a_gap() -> None:
     assert [number for number, answer in answers if answer.status == "gap"] == [3_000]
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+@pytest.mark.parametrize("hole", [50, 95, 98])
+def test_a_file_with_a_hole_in_it_is_read_to_its_end(chunk: int, hole: int) -> None:
+    """Its lines come at once, many at a time, and then a second apart; what is after the hole is not lost and not a step."""
+    for live in (0, 20):
+        some = [
+            Arrival(
+                n, START + (n if n < hole else n + 3_600) * SECOND, 1_000 + n // chunk / 50 if n < 100 else 905.0 + n
+            )
+            for n in range(100 + live)
+        ]
+        line, passed = timeline(), []
+        for each in some:
+            timed = line.check(0, each.time, each.moment, each.number)
+            assert (timed.shift, timed.dropped) == (0, 0)
+            passed += timed.readings
+        for _, timed in line.settle(None):
+            passed += timed.readings
+        assert passed == [(each.time, each.number) for each in some]
+        assert line.settle(None) == []
+
+
+def test_what_is_held_back_is_settled_when_nothing_more_comes() -> None:
+    """Late readings, and some that go on from each other; a single one from the future waits, and is dropped in the end."""
+    day = 86_400 * SECOND
+    for times, readings in (((-day,), 1), ((day, day + SECOND), 2), ((day,), 0)):
+        line = timeline()
+        line.check(0, START, 1.0, "first")
+        held = [(START + time, str(time)) for time in times]
+        for time, item in held:
+            assert line.check(0, time, 2.0, item) == Timed()
+        assert line.settle(3.0) == []
+        assert line.settle(20.0) == ([(0, Timed(tuple(held)))] if readings else [])
+        assert line.settle(None) == ([] if readings else [(0, Timed((), 0, 1))])
+
+
 def test_a_source_that_was_behind_and_catches_up_has_a_gap() -> None:
     """One that delivers an hour late at the pace of now, and then leaves it out, has lost readings, and its clock was right."""
     live = arrivals(30, {})
@@ -212,8 +248,12 @@ def test_many_readings_in_a_message(step: int, inside: int) -> None:
     at = 40 + inside
     some = [each._replace(moment=1_000.0 + each.number // 10 * 10 + 9.02) for each in arrivals(100, {at: step})]
     answers, line, dropped = answered(some)
-    assert answers == answered(without_steps(some))[0]
-    assert (line.steps, dropped) == (1, 0)
+    if inside and step > 0:  # as in a backlog with a hole: the window restarts
+        assert [number for number, answer in answers if answer.status == "gap"] == [at]
+        assert (len(answers), line.steps, dropped) == (100, 0, 0)
+    else:
+        assert answers == answered(without_steps(some))[0]
+        assert (line.steps, dropped) == (1, 0)
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != -3_600])

@@ -1,6 +1,6 @@
 // Scores against the threshold: a bar and a small curve for a machine's card, and a chart with axes for its details.
 
-import { draw, number, shortTime } from "./elements.js";
+import { draw, longTime, number, shortTime } from "./elements.js";
 
 const FULL = 2; // Bars and small curves end at twice the threshold, which so is always half way.
 
@@ -40,16 +40,18 @@ const pathOf = (points) =>
 
 const column = (x, width, top, bottom) => `M${x.toFixed(1)} ${bottom.toFixed(1)}V${top.toFixed(1)}h${width.toFixed(2)}V${bottom.toFixed(1)}z`;
 
-export function sparkline(recent) {
+// `curve` is what `series` of live.js makes.
+export function sparkline(curve) {
   const [width, height] = [240, 40];
   const svg = draw("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  const step = width / recent.scores.length;
+  const x = (time) => Math.max(0, ((time - curve.first) / (curve.last - curve.first)) * width);
   const y = (ratio) => height - (Math.min(ratio, FULL) / FULL) * (height - 2) - 1;
-  const ratios = recent.scores.map((score, place) => ratioOf(score, recent.thresholds[place]));
+  const columns = curve.columns.map(({ from, until, score, limit }) => column(x(from), x(until) - x(from), y(score / limit), y(0)));
+  const line = curve.points.map((point) => (point && point.limit ? [x(point.time), y(point.score / point.limit)] : null));
   svg.append(
-    draw("path", { class: "over", d: ratios.map((ratio, place) => (ratio > 1 ? column(place * step, step, y(ratio), y(0)) : "")).join("") }),
+    draw("path", { class: "over", d: columns.join("") }),
     draw("path", { class: "limit", d: `M0 ${height / 2}H${width}` }),
-    draw("path", { class: "line", d: pathOf(ratios.map((ratio, place) => (ratio === null ? null : [(place + 0.5) * step, y(ratio)]))) }),
+    draw("path", { class: "line", d: pathOf(line) }),
   );
   return svg;
 }
@@ -69,9 +71,10 @@ function powers(smallest, largest) {
 }
 
 // How a value becomes a height between 0 and 1. Linear, unless a score is so high that the threshold would lie on the floor.
-function scaleFor(recent) {
-  const scores = recent.scores.filter((each) => each !== null);
-  const limits = recent.thresholds.filter((each) => each !== null && each > 0);
+function scaleFor(curve) {
+  const shown = [...curve.points.filter((point) => point !== null), ...curve.columns];
+  const scores = shown.map((point) => point.score);
+  const limits = shown.map((point) => point.limit).filter((limit) => limit !== null && limit > 0);
   const largest = Math.max(...scores, ...limits, 1e-12);
   const limit = limits.length ? Math.max(...limits) : largest;
   if (largest < 8 * limit) {
@@ -84,37 +87,37 @@ function scaleFor(recent) {
   return { at: (value) => Math.max(0, (Math.log10(Math.max(value, 1e-300)) - low) / (high - low)), ticks: marks.filter((each) => each <= largest * 1.3), isLog: true };
 }
 
-export function chart(recent, width) {
+// The least that five marks are apart, and how their time is written.
+function timeMarks(span, width) {
+  const most = width < 480 ? 3 : 6;
+  return [15, 30, 60, 120, 300, 600, 1200].find((step) => span / step <= most + 1) ?? 1200;
+}
+
+export function chart(curve, width, label) {
   const height = 260;
-  const [left, right, top, bottom] = [52, 10, 12, 28];
-  const [first, last] = [recent.times[0], recent.times.at(-1) + 30];
-  const scale = scaleFor(recent);
-  const x = (time) => left + ((time - first) / (last - first)) * (width - left - right);
+  const [left, right, top, bottom] = [52, 12, 12, 28];
+  const scale = scaleFor(curve);
+  const x = (time) => left + Math.max(0, (time - curve.first) / (curve.last - curve.first)) * (width - left - right);
   const y = (value) => height - bottom - scale.at(value) * (height - top - bottom);
-  const svg = draw("svg", { class: "chart", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary(recent) });
+  const svg = draw("svg", { class: "chart", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   for (const value of scale.ticks) {
     svg.append(
       draw("path", { class: "grid", d: `M${left} ${y(value)}H${width - right}` }),
       draw("text", { class: "tick", x: left - 8, y: y(value) + 4, "text-anchor": "end" }, number(value)),
     );
   }
-  const every = width < 480 ? 1200 : 600;
-  for (let time = Math.ceil(first / every) * every; time < last; time += every) {
-    svg.append(
-      draw("path", { class: "grid", d: `M${x(time)} ${top}V${height - bottom}` }),
-      draw("text", { class: "tick", x: x(time), y: height - 8, "text-anchor": "middle" }, shortTime(time)),
-    );
+  const step = timeMarks(curve.last - curve.first, width);
+  for (let time = Math.ceil(curve.first / step) * step; time < curve.last; time += step) {
+    svg.append(draw("path", { class: "grid", d: `M${x(time)} ${top}V${height - bottom}` }));
+    if (x(time) > width - 36) continue; // Its text would not fit.
+    svg.append(draw("text", { class: "tick", x: x(time), y: height - 8, "text-anchor": "middle" }, step < 60 ? longTime(time) : shortTime(time)));
   }
-  const columns = recent.scores.map((score, place) => {
-    const limit = recent.thresholds[place];
-    return score === null || limit === null || score <= limit ? "" : column(x(recent.times[place]), x(30) - x(0), y(score), y(limit));
-  });
-  svg.append(draw("path", { class: "over", d: columns.join("") }));
-  const middle = (place) => x(recent.times[place] + 15);
-  const points = (values) => values.map((value, place) => (value === null ? null : [middle(place), y(value)]));
+  const columns = curve.columns.map(({ from, until, score, limit }) => column(x(from), x(until) - x(from), y(score), y(limit)));
+  const path = (of) => pathOf(curve.points.map((point) => (point === null || point[of] === null ? null : [x(point.time), y(point[of])])));
   svg.append(
-    draw("path", { class: "limit", d: pathOf(points(recent.thresholds)) }),
-    draw("path", { class: "line", d: pathOf(points(recent.scores)) }),
+    draw("path", { class: "over", d: columns.join("") }),
+    draw("path", { class: "limit", d: path("limit") }),
+    draw("path", { class: "line", d: path("score") }),
     draw("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }),
   );
   if (scale.isLog) svg.append(draw("text", { class: "tick", x: left + 6, y: top + 10 }, "logarithmic"));

@@ -3,6 +3,7 @@
 import { AlertList } from "./alerts.js";
 import { chart, summary } from "./charts.js";
 import { byId, duration, facts, listed, make, named, number, setText, timeElement, times } from "./elements.js";
+import { series } from "./live.js";
 import { fetchRecent } from "./machines.js";
 import { shape, stateOf } from "./states.js";
 
@@ -14,6 +15,7 @@ let newest = null;
 let recent = null;
 let fetched = -Infinity;
 let alerts = null;
+let isClosedByAddress = false;
 
 function asked() {
   if (!location.hash.startsWith(MACHINE)) return null;
@@ -50,7 +52,10 @@ function route() {
   const name = asked();
   if (name === null) {
     shown = null;
-    if (byId("details").open) byId("details").close();
+    if (byId("details").open) {
+      isClosedByAddress = true;
+      byId("details").close();
+    }
   } else if (name !== shown) {
     open(name);
     if (newest) showDetails(newest);
@@ -60,12 +65,15 @@ function route() {
 function drawChart() {
   const place = byId("details-chart");
   if (!place || !recent) return;
-  place.replaceChildren(chart(recent, Math.max(280, place.clientWidth)));
+  place.replaceChildren(chart(series(shown, recent), Math.max(280, place.clientWidth), summary(recent)));
   setText(byId("details-summary"), summary(recent));
 }
 
 async function refreshCurve() {
-  if (performance.now() - fetched < CURVE_EVERY_MS) return;
+  if (performance.now() - fetched < CURVE_EVERY_MS) {
+    drawChart(); // The newest score is in the status.
+    return;
+  }
   fetched = performance.now();
   const name = shown;
   try {
@@ -114,6 +122,11 @@ export function showDetails(status) {
 export function listen() {
   const dialog = byId("details");
   const leave = () => {
+    // This event comes late: the address may be that of the next machine already.
+    if (isClosedByAddress) {
+      isClosedByAddress = false;
+      return;
+    }
     if (asked() !== null) history.replaceState(null, "", location.pathname);
     shown = null;
   };

@@ -63,6 +63,7 @@ const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short",
 const SHORT = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export const shortTime = (seconds) => SHORT.format(new Date(seconds * 1000));
+export const longTime = (seconds) => CLOCK.format(new Date(seconds * 1000));
 
 // In the viewer's time zone, with the day unless it is within 12 hours of `now`; UTC when pointed at.
 export function setTime(element, seconds, now) {

@@ -3,6 +3,7 @@
 import { linkTo } from "./alerts.js";
 import { bar, sparkline } from "./charts.js";
 import { arrange, byId, duration, listed, make, named, number, setText } from "./elements.js";
+import { series } from "./live.js";
 import { STATES, byUrgency, shape, stateOf } from "./states.js";
 
 const PAGE = window.innerWidth < 640 ? 20 : 48;
@@ -20,6 +21,7 @@ class Card {
     this.name = machine.name;
     this.isInView = false;
     this.fetched = -Infinity;
+    this.recent = null;
     this.word = make("span", { class: "word" });
     this.since = make("span", { class: "since" });
     this.symbol = make("span", { class: "symbol" });
@@ -42,6 +44,8 @@ class Card {
 
   show(machine, now) {
     const state = stateOf(machine);
+    if (this.state !== machine.state) this.fetched = -Infinity; // What led to it is what somebody wants to see.
+    this.state = machine.state;
     this.element.className = `card ${state.kind}`;
     if (this.kind !== state.kind) this.symbol.replaceChildren(shape((this.kind = state.kind)));
     setText(this.word, state.word);
@@ -49,6 +53,7 @@ class Card {
     const score = `${machine.score}/${machine.threshold}`;
     if (this.score !== score) {
       this.score = score;
+      if (this.isInView) this.drawCurve();
       this.bar.replaceChildren(bar(machine.score, machine.threshold));
       setText(this.told, machine.score === null ? "no score yet" : `score ${number(machine.score)}, threshold ${number(machine.threshold)}`);
     }
@@ -65,6 +70,10 @@ class Card {
     }
     this.hasReadings = machine.last_reading !== null;
     this.refresh();
+  }
+
+  drawCurve() {
+    this.curve.replaceChildren(...(this.recent ? [sparkline(series(this.name, this.recent))] : []));
   }
 
   refresh() {
@@ -98,7 +107,8 @@ async function fetchCurves() {
       if (!card.isInView) continue;
       card.fetched = performance.now();
       const recent = await fetchRecent(card.name);
-      card.curve.replaceChildren(...(recent?.scores.some((each) => each !== null) ? [sparkline(recent)] : []));
+      card.recent = recent?.scores.some((each) => each !== null) ? recent : null;
+      card.drawCurve();
     }
   } catch {
     waiting.clear(); // The gateway cannot be reached, which the page says already.

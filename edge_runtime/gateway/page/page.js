@@ -3,6 +3,7 @@
 import { AlertList } from "./alerts.js";
 import * as details from "./details.js";
 import { byId, duration, facts, listed, make, named, setText, setTime, timeElement } from "./elements.js";
+import { remember } from "./live.js";
 import * as machines from "./machines.js";
 import { iconFor, stateOf } from "./states.js";
 
@@ -104,6 +105,7 @@ function show(status) {
   setText(byId("name"), status.name);
   setTime(byId("clock"), status.now, status.now);
   showBroker(status);
+  remember(status);
   machines.showMachines(status);
   alertList.show(status.alerts, status);
   byId("no-alerts").hidden = status.alerts.length > 0;
