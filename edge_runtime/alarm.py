@@ -44,6 +44,12 @@ class Alarm(Remembers):
             "is_busy": self._is_busy,
         }
 
+    def remembered(self, machines: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says; the same bytes whatever other machines did: calm counts from the reading that raised an alarm."""
+        all_of_it = super().remembered(machines)
+        all_of_it["calm"] = all_of_it["calm"] * all_of_it["is_active"]
+        return all_of_it
+
     def reset(self, machine: int | slice) -> None:
         """Forget everything about the machine, a raised alarm too."""
         self.restart(machine)

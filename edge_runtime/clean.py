@@ -111,6 +111,13 @@ class Clean(Remembers):
             "good_time": self._good_time.T,
         }
 
+    def remembered(self, machines: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """As `Remembers` says; the same bytes whatever other machines did, which decides whether a time that nobody needs is kept."""
+        all_of_it = super().remembered(machines)
+        is_held = all_of_it["held_for"] != 0
+        all_of_it["good_time"] = np.where(is_held, all_of_it["good_time"], all_of_it["last_time"][:, None])
+        return all_of_it
+
     def recall(self, machines: npt.NDArray[np.int64], remembered: dict[str, npt.NDArray[Any]]) -> None:
         """As `Remembers` says."""
         super().recall(machines, remembered)

@@ -128,7 +128,7 @@ class Journal:
 
     def write(self) -> None:
         """Everything since the last call, at once. Raises `StoreError`: it is lost, and so is all until `rotate` succeeds."""
-        content = b"".join(self._pending)
+        content = file.frame(file.BATCH, *self._pending)
         self._pending.clear()
         if self._appending is None:
             raise StoreError(f"{self._folder}: the journal could not be written before, and no new file has been begun")
@@ -183,6 +183,7 @@ class Journal:
         for (group, machine), name in found.names.items():
             self._names[group][machine] = name
         yield from found.entries
+        self._has_gap = self._has_gap and not found.names
 
     def close(self) -> None:
         """Write no more; the files stay."""
@@ -196,8 +197,9 @@ class Journal:
             new.write(file.head([(group.key, group.channels) for group in self._groups], continues=continues))
             for group, (names, each) in enumerate(zip(self._names, states, strict=True)):
                 for machine, state in each.items():
+                    restarts = not continues or self.pasts[group].is_new(machine)
                     new.write(
-                        file.name(group, machine, names[machine]) + file.state(group, machine, state, restarts=False)
+                        file.name(group, machine, names[machine]) + file.state(group, machine, state, restarts=restarts)
                     )
             new.write(b"".join(file.note(*each) for each in self.notes.items()) + file.frame(file.READY))
             os.rename(f"{path}.part", path)

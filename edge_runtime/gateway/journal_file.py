@@ -1,7 +1,8 @@
 """The journal's files: records one after the other, each with its length and a checksum, so that a torn end is seen and cut off.
 
 A file is one generation, `journal-N`. It begins with a head (the groups, by what tells them from others), the names and states of all machines and the
-notes, closed by `READY`; then come ticks, states and notes as they happen. Numbers are little-endian.
+notes, closed by `READY`; then come ticks, states and notes as they happen, in a `BATCH` what was written at once: all of it counts, or nothing. Numbers
+are little-endian.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import numpy.typing as npt
 from edge_runtime.errors import StoreError
 
 FORMAT = 1
-"""Of the files; another one is left alone."""
+"""Of the files; another one is not read."""
 MAGIC = b"anomalite journal\n"
-HEAD, NAME, STATE, TICK, NOTE, READY = range(1, 7)
+HEAD, NAME, STATE, TICK, NOTE, READY, BATCH = range(1, 8)
 LONGEST = 64 * 2**20
 """No record is longer (bytes)."""
 _FRAME = Struct("<IIB")  # length and checksum of the content, kind
@@ -117,10 +118,22 @@ def records(path: str) -> Iterator[Record]:
                 content = file.read(length) if length <= LONGEST else b""
                 if len(content) != length or crc32(content, kind) != checksum:
                     return
-                yield Record(offset, kind, content)
+                if kind == BATCH:
+                    yield from _in_batch(content, offset + _FRAME.size)
+                else:
+                    yield Record(offset, kind, content)
                 offset += _FRAME.size + length
     except OSError as fault:
         raise StoreError(f"{path}: the journal cannot be read: {fault.strerror}") from None
+
+
+def _in_batch(content: bytes, offset: int) -> Iterator[Record]:
+    place = 0
+    while place < len(content):
+        length, _, kind = _FRAME.unpack_from(content, place)
+        start = place + _FRAME.size
+        yield Record(offset + place, kind, content[start : start + length])
+        place = start + length
 
 
 def record_at(path: str, offset: int) -> bytes:

@@ -96,6 +96,8 @@ def restored(folder: str, groups: Groups, row_of: RowOf, pasts: Sequence[Pasts])
         survey = _Survey(path)
         if survey.ready_at is None:
             problems.append(f"{path}: not whole, or of another version: not read")
+            if surveys:
+                break
             continue
         surveys.append(survey)
         if len(surveys) == 2 or not survey.continues:
@@ -103,7 +105,9 @@ def restored(folder: str, groups: Groups, row_of: RowOf, pasts: Sequence[Pasts])
     if not surveys:
         return Found({}, {}, iter(()), problems)
     newest = surveys[0]
-    numbers = [_Numbers(survey, groups, row_of) for survey in surveys]
+    numbers = [_Numbers(newest, groups, row_of)]
+    of_name = {(group, name): row for (group, row), name in numbers[0].names.items()}
+    numbers += [_Numbers(older, groups, lambda *name: of_name.get(name)) for older in surveys[1:]]
     return Found(newest.notes, numbers[0].names, _entries(surveys, numbers, pasts), problems)
 
 
@@ -132,10 +136,9 @@ def _played(survey: _Survey, numbers: _Numbers, pasts: Sequence[Pasts]) -> Itera
         if kind == file.STATE:
             old, restarts, machine, state = file.parse_machine(content)
             group, row = numbers.group(old), int(numbers.rows(old, np.array([machine]))[0])
-            if group is not None and row >= 0:
-                _keep(
-                    pasts[group], row, state, restarts=restarts, is_head=offset < (survey.ready_at or 0), survey=survey
-                )
+            is_head = offset < (survey.ready_at or 0)  # the past goes on over it, if it is known
+            if group is not None and row >= 0 and (restarts or not is_head or not pasts[group].has(row)):
+                (pasts[group].restart if restarts else pasts[group].keep)([row], [state])
         elif kind == file.TICK:
             old, ids, times, values = file.parse_tick(content, channels)
             group = numbers.group(old)
@@ -146,10 +149,3 @@ def _played(survey: _Survey, numbers: _Numbers, pasts: Sequence[Pasts]) -> Itera
             pasts[group].take(rows[taken], times[taken], values[taken])
             taken &= newest_state[old, ids] < offset
             yield Tick(group, rows[taken], times[taken], values[taken])
-
-
-def _keep(pasts: Pasts, row: int, state: bytes, *, restarts: bool, is_head: bool, survey: _Survey) -> None:
-    if restarts or (is_head and not survey.continues):
-        pasts.restart([row], [state])
-    elif not is_head or not pasts.has(row):
-        pasts.keep([row], [state])

@@ -85,6 +85,10 @@ class Pasts:
         """Whether the past of the machine is known."""
         return bool(self._has[machine])
 
+    def is_new(self, machine: int) -> bool:
+        """Whether no reading has come since its only state."""
+        return not self._count[machine]
+
     def of(self, machine: int, until: int | None = None) -> Past | None:
         """The past of a machine, to its first reading at the time `until`, if there is one; None if it is not known."""
         if not self._has[machine]:

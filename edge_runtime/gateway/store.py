@@ -12,15 +12,18 @@ import os
 import sqlite3
 
 from edge_runtime.errors import StoreError
-from edge_runtime.gateway.config import Storage
-from edge_runtime.gateway.store_bounds import Bounds, WallClock
-from edge_runtime.gateway.store_open import CORRUPT, NAME, FolderLock, open_database
+from edge_runtime.gateway.store_bounds import Bounds, Limits, WallClock
+from edge_runtime.gateway.store_open import CORRUPT, NAME, FolderLock, give_reserve, make_reserve, open_database
 from edge_runtime.gateway.store_read import Reader
 from edge_runtime.gateway.store_rows import Changes, MachineState, Outgoing, StoredEvent
 from edge_runtime.gateway.store_tables import COUNTS, place
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 """After a failure of the disk the database is opened again, but not at every tick."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+"""And what waits to be written is not tried to be at every tick: it may be much."""
+_MOST_DONE, _DONE_WAITS_S = 200, 300.0
+"""So many deliveries wait for a transaction with something else in it, and so long."""
 
 
 class Store(Reader):
@@ -30,7 +33,7 @@ class Store(Reader):
     """
 
     def __init__(
-        self, folder: str, limits: Storage, clock: WallClock, *, topic: str = "anomalite/gateway/alerts"
+        self, folder: str, limits: Limits, clock: WallClock, *, topic: str = "anomalite/gateway/alerts"
     ) -> None:
         """Open the store in `folder`, or begin one; `topic` is where it is told that alerts were lost for want of room.
 
@@ -42,14 +45,18 @@ class Store(Reader):
             raise StoreError(f"{folder}: cannot be made: {fault.strerror}") from None
         self.path = os.path.join(folder, NAME)
         self.last_row = 0
-        """Of the outbox: there is nothing to send behind it."""
+        """Of the outbox: there is nothing to send behind it. Rows rise as long as this process lives, even in a new database."""
         self.lost_total = 0
         """Alerts deleted without having been sent, since the store was made."""
-        self._folder, self._clock, self._bounds = folder, clock, Bounds(folder, limits, clock, topic)
+        self._folder, self._clock, self._bounds = folder, clock, Bounds(folder, limits, clock, topic, self._next_row)
         self._notices: list[str] = []
         self._wait_s, self._not_before = _FIRST_WAIT_S, 0.0
         self._numbers: dict[tuple[str, str], int] = {}
         self._saved: set[str] = set()
+        self._done: dict[str, None] = {}
+        """Messages that the broker has, and whose rows are still to be deleted."""
+        self._done_since = 0.0
+        self._fault, self._again_at, self._pause_s = "", 0.0, 0.0
         self._open: sqlite3.Connection | None = None
         self._is_closed = False
         self._lock = FolderLock(folder)
@@ -66,7 +73,7 @@ class Store(Reader):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Bytes of `database`, `wal`, `shm`, `corrupt` and `journal`, and the `limit` for all of them."""
+        """Bytes of `database`, `wal`, `shm`, `reserve`, `corrupt` and `journal`, and the `limit` for all of them."""
         with self._translated("read"):
             return {**self._bounds.sizes(), "limit": self._bounds.most}
 
@@ -87,10 +94,26 @@ class Store(Reader):
             lines.append(f"{self.lost_total} alerts were never sent and had to be deleted: the storage was full")
         return lines
 
-    def commit(self, changes: Changes) -> None:
-        """Write all of it in one transaction. After a `StoreError` nothing of it is written, and it may be committed again."""
-        if not changes:
+    def commit(self, changes: Changes, *, at_once: bool = False) -> None:
+        """Write all of it in one transaction. After a `StoreError` nothing of it is written, and it may be committed again.
+
+        Where all of it is deliveries, the rows are deleted with the next transaction, or after a few minutes: that is half of what
+        an alert makes the card write. A crash before means that they are sent once more. After failures in a row the disk is left alone
+        for a while, up to some seconds, and a commit meanwhile fails like the last one; not so with `at_once`.
+        """
+        if not changes or self._can_wait(changes):
             return
+        if self._clock.monotonic() < self._again_at and not at_once:
+            raise StoreError(self._fault)
+        try:
+            self._commit(changes)
+        except StoreError as fault:
+            self._fault, self._again_at = str(fault), self._clock.monotonic() + self._pause_s
+            self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+            raise
+        self._pause_s = self._again_at = 0.0
+
+    def _commit(self, changes: Changes) -> None:
         with self._translated("written"):
             growth, written = self._bounds.growth(changes, self._saved)
             try:
@@ -99,16 +122,36 @@ class Store(Reader):
             except sqlite3.OperationalError as fault:
                 if fault.sqlite_errorcode != sqlite3.SQLITE_FULL:
                     raise
-                # The log's room is used again once it is emptied, and pages of the database once others are deleted.
+                give_reserve(self._folder)
+                # The log's room is used again once it is emptied.
                 self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._transaction(changes)
+            else:
+                make_reserve(self._folder, self._bounds.reserve)
 
     def close(self) -> None:
         """Close the database and let another process have it."""
+        if self._open is not None and self._done:
+            with contextlib.suppress(StoreError), self._translated("written"):
+                self._transaction(Changes())
         super().close()
         if not self._is_closed:
             self._is_closed = True
             self._lock.release()
+
+    def _can_wait(self, changes: Changes) -> bool:
+        """Remember deliveries, if there is nothing else and they are not many or old."""
+        if changes.is_durable or changes.history:
+            return False
+        now = self._clock.monotonic()
+        if not self._done:
+            self._done_since = now
+        self._done.update(dict.fromkeys(changes.delivered))
+        with self._translated("written"):
+            self._connection().executemany(
+                "INSERT OR IGNORE INTO done VALUES (?)", [(each,) for each in changes.delivered]
+            )
+        return len(self._done) < _MOST_DONE and now - self._done_since < _DONE_WAITS_S
 
     def _prepared(self, growth: int, written: int) -> None:
         """Make room for a transaction, and delete what is too old."""
@@ -136,8 +179,7 @@ class Store(Reader):
             _undo(db)
             raise
         self._saved.update(state.machine for state in changes.states)
-        if changes.outbox:
-            self._count_outbox(db)
+        self._done.clear()
 
     def _write(self, db: sqlite3.Connection, changes: Changes) -> None:
         sent = {message.id for message in changes.outbox}.union(changes.delivered)
@@ -148,8 +190,9 @@ class Store(Reader):
                 known.add(stored.event.id)
         for message in changes.outbox:
             if message.id not in known:
-                _queue(db, message)
-        db.executemany("DELETE FROM outbox WHERE id = ?", [(message,) for message in changes.delivered])
+                _queue(db, message, self._next_row())
+        db.executemany("DELETE FROM outbox WHERE id = ?", [(message,) for message in (*self._done, *changes.delivered)])
+        db.execute("DELETE FROM done")
         for state in changes.states:
             self._save(db, state)
         db.executemany(
@@ -186,8 +229,12 @@ class Store(Reader):
             self._numbers[table, text] = number
         return self._numbers[table, text]
 
+    def _next_row(self) -> int:
+        self.last_row += 1
+        return self.last_row
+
     def _count_outbox(self, db: sqlite3.Connection) -> None:
-        self.last_row = db.execute("SELECT max(row) FROM outbox").fetchone()[0] or 0
+        self.last_row = max(self.last_row, db.execute("SELECT max(row) FROM outbox").fetchone()[0] or 0)
         found = db.execute("SELECT value FROM meta WHERE key = 'lost_total'").fetchone()
         self.lost_total = int(found[0]) if found else 0
 
@@ -201,12 +248,18 @@ class Store(Reader):
         if now < self._not_before:
             raise StoreError(f"{self.path}: the disk failed; it is tried again in {self._not_before - now:.0f} s")
         self._not_before, self._wait_s = now + self._wait_s, min(2 * self._wait_s, _LONGEST_WAIT_S)
-        db, notices = open_database(self.path, self._clock.wall(), self._bounds.wal_bytes)
+        try:
+            db, notices = open_database(self.path, self._clock.wall(), self._bounds.wal_bytes)
+        except StoreError:
+            if not give_reserve(self._folder):
+                raise
+            db, notices = open_database(self.path, self._clock.wall(), self._bounds.wal_bytes)
         self._notices += notices
         self._open = db
         with self._translated("read"):
             self._count_outbox(db)
             self._saved = {name for (name,) in db.execute("SELECT name FROM states JOIN machines ON id = machine")}
+            db.executemany("INSERT INTO done VALUES (?)", [(message,) for message in self._done])
         self._numbers.clear()
         self._not_before, self._wait_s = 0.0, _FIRST_WAIT_S
 
@@ -258,11 +311,11 @@ def _record(db: sqlite3.Connection, stored: StoredEvent, is_queued: bool) -> boo
     return changed > 0 or known is None  # of an alert nothing is known of: passed on
 
 
-def _queue(db: sqlite3.Connection, message: Outgoing) -> None:
+def _queue(db: sqlite3.Connection, message: Outgoing, row: int) -> None:
     """Put a message at the end of the outbox; a retained one takes the place of any other for its topic."""
     if message.retain:
         db.execute("DELETE FROM outbox WHERE retain AND topic = ? AND id <> ?", (message.topic, message.id))
     db.execute(
-        "INSERT OR IGNORE INTO outbox (id, topic, payload, retain, kind, alert, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        message[:7],
+        "INSERT OR IGNORE INTO outbox (id, topic, payload, retain, kind, alert, created, row) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*message[:7], row),
     )

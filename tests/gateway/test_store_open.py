@@ -33,7 +33,7 @@ def filled(folder: Path) -> Path:
         changes.meta["number"] = str(number)
         store.commit(changes)
     store.close()
-    assert sorted(each.name for each in folder.iterdir()) == ["store.db", "store.lock"]
+    assert sorted(each.name for each in folder.iterdir()) == ["store.db", "store.lock", "store.reserve"]
     return folder / "store.db"
 
 

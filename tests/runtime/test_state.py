@@ -18,7 +18,7 @@ from edge_runtime import Reading, ReadingError, Verdicts
 from edge_runtime.detector import Detector
 from edge_runtime.engines import Engine, open_engine
 from edge_runtime.errors import StateError
-from edge_runtime.manifest import Derived, Grid, Manifest, Sampling, Score
+from edge_runtime.manifest import AlarmPolicy, Derived, Grid, Manifest, PercentileThreshold, Sampling, Score
 from edge_runtime.state import grown, recall, remember, shift
 
 Row = tuple[float, list[float]]
@@ -94,7 +94,7 @@ def turns(streams: Streams) -> list[tuple[int, list[int]]]:
     return [(turn, [row for row in range(3) if turn < len(streams[row])]) for turn in range(longest)]
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(120))
 @given(m=manifests(), streams=streams(), data=st.data())
 def test_a_machine_goes_on_elsewhere(m: Manifest, streams: Streams, data: st.DataObject) -> None:
     """Interrupted anywhere, under another index among another number of machines: every answer is the same to the bit."""
@@ -112,7 +112,7 @@ def test_a_machine_goes_on_elsewhere(m: Manifest, streams: Streams, data: st.Dat
         assert step(other, [ids[row] for row in rows], streams, rows, turn) == expected
 
 
-@settings(max_examples=examples(150))
+@settings(max_examples=examples(60))
 @given(m=st.one_of(manifests(), plain_manifests(), plain_manifests()), streams=streams(1), data=st.data())
 def test_one_reading_after_the_other_too(m: Manifest, streams: Streams, data: st.DataObject) -> None:
     """`update`, with all that it keeps beside the arrays, before and after; recalled over what the machine had seen meanwhile."""
@@ -141,7 +141,7 @@ def without_time_of_day(m: Manifest) -> Manifest:
     return handmade.manifest(T, C, sampling=m.sampling, alarm=m.alarm, threshold=m.threshold, operating=m.operating)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(m=manifests(), streams=streams(), data=st.data())
 def test_all_may_have_happened_later(m: Manifest, streams: Streams, data: st.DataObject) -> None:
     """Shifted by a time, forth or back, and readings as much later: the same answers. With a grid, by whole periods."""
@@ -160,7 +160,24 @@ def test_all_may_have_happened_later(m: Manifest, streams: Streams, data: st.Dat
         assert bits(moved.update_many(rows, values, handmade.moments(np.array(times, np.int64)))) == expected
 
 
-@settings(max_examples=examples(100))
+def test_a_cooldown_moves_too() -> None:
+    """Shifted between any two readings: the alarm is kept quiet as long as it would have been."""
+    plain = handmade.manifest(T, C)
+    values, times = handmade.stream(120, C)
+    level = float(np.nanmedian(detector_of(plain, 1).score(values, handmade.moments(times)).scores))
+    m = replace(plain, threshold=PercentileThreshold("percentile", 99.0, 1.0, level), alarm=AlarmPolicy(cooldown_s=5.0))
+    still, moved = detector_of(m, 1), detector_of(m, 1)
+    for turn, (value, time) in enumerate(zip(values, times, strict=True)):
+        shift(moved, [0], 500_000_000)
+        later = np.array([time + 500_000_000 * (turn + 1)])
+        answer = still.update_many([0], value[None], handmade.moments(np.array([time])))
+        assert bits(moved.update_many([0], value[None], handmade.moments(later))) == bits(answer)
+    eager = replace(m, alarm=AlarmPolicy())
+    alarms = [len(detector_of(each, 1).score(values, handmade.moments(times)).alerts()) for each in (m, eager)]
+    assert 0 < alarms[0] < alarms[1]  # it kept quiet
+
+
+@settings(max_examples=examples(40))
 @given(m=manifests(), streams=streams(), at=st.integers(0, 20), machines=st.integers(3, 5))
 def test_room_for_more_machines(m: Manifest, streams: Streams, at: int, machines: int) -> None:
     """The others go on as they were, and the new ones are as fresh as any."""
@@ -173,6 +190,18 @@ def test_room_for_more_machines(m: Manifest, streams: Streams, at: int, machines
         assert step(other, rows, streams, rows, turn) == step(whole, rows, streams, rows, turn)
 
 
+@settings(max_examples=examples(40))
+@given(m=manifests(), streams=streams())
+def test_the_bytes_do_not_depend_on_the_others(m: Manifest, streams: Streams) -> None:
+    """A machine whose readings came alone remembers the same, byte by byte, as among others."""
+    alone, among = detector_of(m, 3), detector_of(m, 3)
+    for turn, rows in turns(streams):
+        step(among, rows, streams, rows, turn)
+        for row in rows:
+            step(alone, [row], streams, [row], turn)
+        assert remember(alone, rows) == remember(among, rows)
+
+
 def warm(m: Manifest, machines: int = 1, rows: int = 40) -> Detector:
     """A detector after readings of all its machines."""
     detector = detector_of(m, machines)
@@ -182,7 +211,7 @@ def warm(m: Manifest, machines: int = 1, rows: int = 40) -> Detector:
     return detector
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(place=st.integers(0), bit=st.integers(0, 7), cut=st.integers(1), kind=st.sampled_from(["flip", "cut", "more"]))
 def test_damaged_bytes_are_refused(place: int, bit: int, cut: int, kind: str) -> None:
     """A bit that flipped, bytes that are missing or too many: an error, and the machine is what it was."""
