@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import tomllib
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +36,10 @@ def mosquitto(tmp_path: Path) -> Iterator[Broker]:
 def bundle(tmp_path: Path) -> Path:
     """`pump.anomalite`: T = 4, C = 2, a reading a second, gaps of 3 s, threshold 1."""
     return handmade.sealed(tmp_path / "pump.anomalite")
+
+
+ARRIVAL = group().replace('payload = { time = "ts" }\n', "")
+"""A machine whose readings have the time at which they arrive."""
 
 
 def readings(count: int, *faults: range, start: float = START, machine: int = 0) -> list[dict[str, float]]:
@@ -78,58 +80,56 @@ def wait_readings(port: int, machine: str, count: int) -> dict[str, Any]:
 # How it ends, and begins again
 
 
-@pytest.mark.parametrize("kept", ["journal", "store"])
+@pytest.mark.parametrize("kept", ["journal", "store", "nothing"])
 def test_sigterm_saves_everything(tmp_path: Path, mosquitto: Broker, bundle: Path, kept: str) -> None:
-    """Within 5 s and with exit status 0; the next process goes on in the middle of a window, also from the store alone."""
+    """Within 5 s and with exit status 0; the next process goes on in the middle of a window, also from the store alone: a fault right
+    after the restart is seen at its first reading, and not when a window has filled again, as where nothing is kept."""
     http = broker.free_port()
     config = configuration(tmp_path, mosquitto, group(), f"http = {{ port = {http} }}")
-    import time
-
-    now = time.time()
-    stream = readings(30, range(8, 13), range(22, 30), start=now - 10)
-    cut = 11  # the alarm is up, the window holds readings of the fault
+    cut = 21
+    stream = readings(30, range(8, 11), range(cut, 30), start=time.time() - cut)
+    want = expected(bundle, stream)
     with Plant(mosquitto.port) as plant:
         with serving(config) as served:
             plant.wait_online()
             plant.send_all(TOPIC, stream[:cut])
-            plant.wait_alerts(1, "raised")
+            plant.wait_alerts(2)
             wait_readings(http, "a", cut)
             assert served.stop() < 5
         assert ("anomalite/hall/status", {"online": False}) in plant.heard
-        if kept == "store":
+        if kept != "journal":
             shutil.rmtree(tmp_path / "journal")
+        if kept == "nothing":
+            shutil.rmtree(tmp_path / "store")
         with serving(config) as served:
             plant.wait_online(2)
             plant.send_all(TOPIC, stream[cut:])
-            want = expected(bundle, stream)
             plant.wait_alerts(len(want))
             assert served.stop() < 5
-    assert told(plant.alerts()) == want
-    assert plant.states("a").count("warming_up") <= 1
+    assert (told(plant.alerts()) == want) == (kept != "nothing")
 
 
 def test_messages_under_way_at_the_end_are_scored_once(tmp_path: Path, mosquitto: Broker, bundle: Path) -> None:
     """Readings without a time cannot be told from repeats: what was scored is acknowledged, the rest comes to the next process."""
     http = broker.free_port()
-    plain = group().replace('payload = { time = "ts" }\n', "")
-    config = configuration(tmp_path, mosquitto, plain, f"http = {{ port = {http} }}")
-    total, last = 0, 0
+    config = configuration(tmp_path, mosquitto, ARRIVAL, f"http = {{ port = {http} }}")
     with Plant(mosquitto.port) as plant:
-        for life in range(4):
+        for life in range(3):
             with serving(config) as served:
                 plant.wait_online(life + 1)
                 infos = [plant.send(TOPIC, {"c0": 0.1, "c1": 0.1}) for _ in range(400)]
                 wait_readings(http, "a", 1)
                 assert served.stop() < 5
-                for info in infos:
-                    info.wait_for_publish(30)
-                counted = [line for line in served.lines if " stopped" in line]
-                assert counted
+            for info in infos:
+                info.wait_for_publish(30)
         with serving(config) as served:
-            plant.wait_online(5)
-            plant.send_all(TOPIC, [{"c0": 6.0, "c1": 6.0}])
-            page = wait_readings(http, "a", 1)
-    del total, last, page
+            plant.wait_online(4)
+            plant.send_all(TOPIC, [b"last"])
+            served.wait_line("message_refused")  # it stood behind all others
+            served.stop()
+    with reading(tmp_path / "store") as store:
+        counted = sum(sum(row.counts) for row in store.history("a"))
+    assert counted == 1200
 
 
 # SIGHUP
@@ -160,7 +160,9 @@ def test_sighup_takes_the_configuration_that_is_there_then(tmp_path: Path, mosqu
         with pytest.raises(OSError, match="refused"):
             fetch(first, "/healthz")
         plant.send_all("plant/c/readings", readings(20, range(8, 12), start=START + 100))
-        plant.wait(lambda: "alarm" in plant.states("c"), "the new machine's alarm")
+        plant.wait(
+            lambda: told(plant.alerts("raised"), "c")[-1:] == [("raised", START + 108)], "the new machine's alarm"
+        )
         assert [each for each in served.said if each.get("RELOADING") == "1" and each["MONOTONIC_USEC"].isdigit()]
         served.stop()
     with reading(tmp_path / "store") as store:
@@ -214,14 +216,13 @@ def test_a_bundle_replaced(tmp_path: Path, mosquitto: Broker, bundle: Path) -> N
         plant.send_all(TOPIC, readings(10, range(8, 10)))
         (raised,) = plant.wait_alerts(1, "raised")
         handmade.sealed(tmp_path / "new.anomalite", model=handmade.dense_model(4, 2))
-        os.replace(tmp_path / "new.anomalite", bundle)
+        (tmp_path / "new.anomalite").replace(bundle)
         served.reload()
         (cleared,) = plant.wait_alerts(1, "cleared")
         assert (cleared["alert"], cleared["reason"]) == (raised["alert"], "bundle replaced")
         served.wait_ready(2)
         plant.send_all(TOPIC, readings(20, range(8, 12), start=START + 100))
         again = plant.wait_alerts(2, "raised")[1]
-        assert again["digest"] == load(bundle).bundle.digest if hasattr(load(bundle), "bundle") else True
         assert again["digest"] != raised["digest"]
         served.stop()
 
@@ -315,7 +316,7 @@ def test_a_growing_file_is_resumed_exactly(tmp_path: Path, bundle: Path) -> None
     """kill -9 in the middle of a line: no reading is taken twice or left out, though none of them has a time."""
     file = tmp_path / "readings.jsonl"
     http = broker.free_port()
-    lines = group(lines="readings.jsonl").replace('payload = { time = "ts" }\n', "")
+    lines = ARRIVAL.replace('topic = "plant/{machine}/readings"', 'lines = "readings.jsonl"')
     config = configuration(tmp_path, None, lines, f"http = {{ port = {http} }}")
     with file.open("ab", buffering=0) as growing:
         growing.write(b'{"c0": 0.1, "c1": 0.1}\n' * 100 + b'{"c0": 0.1, ')
@@ -355,7 +356,6 @@ def test_the_unit_and_the_check(tmp_path: Path, mosquitto: Broker, bundle: Path)
     assert done.returncode == 2
     assert "missing.anomalite" in json.dumps(json.loads(done.stdout))
     assert not (tmp_path / "store" / "store.db").exists()
-    assert tomllib.loads(config.read_text())["name"] == "hall"
 
 
 @pytest.mark.parametrize("is_right", [True, False])
@@ -410,4 +410,3 @@ def test_sigint_ends_it_too(tmp_path: Path, mosquitto: Broker, bundle: Path) -> 
         assert served.process.wait(30) == 0
     finally:
         served.close()
-    assert isinstance(served.process, subprocess.Popen)
