@@ -146,12 +146,12 @@ class Gateway:
             self.tick(p.inbox.take(0.0, 0.0, MOST_MESSAGES))
         self._settle(None)
         self._save(self._second)
-        self._commit()
+        self._commit(at_once=True)
         for source in p.sources:
             source.stop()  # what was just acknowledged and published is sent
         if p.publisher is not None:
             self._publish(p.publisher)
-            self._commit()
+            self._commit(at_once=True)
         p.keeper.close()
         p.store.close()
 
@@ -269,7 +269,7 @@ class Gateway:
         self._saved = now
         self.parts.keeper.save(self._changes)
 
-    def _commit(self) -> None:
+    def _commit(self, *, at_once: bool = False) -> None:
         """Store what has happened; what cannot be stored is sent from memory, and stored later."""
         p = self.parts
         started = p.clock.monotonic()
@@ -277,7 +277,7 @@ class Gateway:
         if not self._changes:
             return
         try:
-            p.store.commit(self._changes)
+            p.store.commit(self._changes, at_once=at_once)
         except StoreError as fault:
             self._problem("store", f"{fault}: alerts are kept in memory")
             left = Changes()

@@ -108,7 +108,9 @@ class Plant:
         self.gateway = gateway
         gateway.run(lambda: not self._stopping.is_set())
 
-    def _connect(self, config: GatewayConfig, topics: Any, forgotten: Any, inbox: Any, log: Any, version: str) -> MqttClient:
+    def _connect(
+        self, config: GatewayConfig, topics: Any, forgotten: Any, inbox: Any, log: Any, version: str
+    ) -> MqttClient:
         assert config.mqtt is not None
         return MqttClient(config.mqtt, config.name, topics, inbox, inbox.wake, log, password="right", timing=QUICK)
 

@@ -13,7 +13,7 @@ from stored import DIGEST, HOUR, START, SetClock, cleared, delivered, history, r
 
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway.store import Store
-from edge_runtime.gateway.store_rows import Changes, MaintenanceRecord
+from edge_runtime.gateway.store_rows import Changes, MaintenanceRecord, Outgoing
 
 MB = 2**20
 DAY_S = 86_400
@@ -154,6 +154,21 @@ def test_an_alert_that_was_not_sent_goes_last_and_never_silently(tmp_path: Path)
     assert told["total"] == store.lost_total == 3000 - sum(each.kind == "raised" for each in store.waiting())
     assert told["first"] == f"2023-11-14T22:13:20.{gone:06}+00:00"
     store.close()
+
+
+def test_reports_of_silence_are_lost_like_alerts(store: Store, tmp_path: Path) -> None:
+    """They wait for the broker as alerts do, and are not deleted silently either."""
+    for number in range(0, 4000, 20):
+        changes = Changes()
+        changes.outbox += [
+            Outgoing(f"{each}-silent", TOPIC, bytes(300), kind="silent") for each in range(number, number + 20)
+        ]
+        store.commit(changes)
+        assert taken(tmp_path) <= MB
+    waiting = store.waiting()
+    assert len([each for each in waiting if each.kind == "silent"]) + store.lost_total == 4000
+    assert [json.loads(each.payload)["alerts"] for each in waiting if each.kind == "lost"] == [store.lost_total]
+    assert store.lost_total > 0
 
 
 def test_open_alerts_outlast_sent_ones(store: Store) -> None:
