@@ -105,6 +105,7 @@ class Gateway:
             else:
                 source.start()
         try:
+            self._show(self)
             while goes_on():
                 self.tick(self.parts.inbox.take(SECOND, self._tick_s, MOST_MESSAGES))
         finally:

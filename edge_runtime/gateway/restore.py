@@ -60,6 +60,7 @@ class Restore(NamedTuple):
             for machine in sorted(machine for group, machine in restored if group == number):
                 self._resume_time(fleet, machine, now)
                 self._agree(fleet, machine, now, changes)
+            self.keeper.begin_counting(number)
 
     def _from_journal(self, now: int, changes: Changes) -> Places:
         """Each machine's newest state and the readings after it; returns the machines, by fleet and row."""
