@@ -145,7 +145,9 @@ class Gateway:
         while len(p.inbox) and p.clock.monotonic() < until:  # what is left then, a broker gives again
             self.tick(p.inbox.take(0.0, 0.0, MOST_MESSAGES))
         self._settle(None)
-        self._save(self._second)
+        p.keeper.begin_save()
+        while p.keeper.save_some(self._changes):
+            pass
         self._commit(at_once=True)
         for source in p.sources:
             source.stop()  # what was just acknowledged and published is sent
@@ -262,14 +264,12 @@ class Gateway:
                 p.desk.silence(fleet, machine, wall, self._changes, is_heard=False)
         p.desk.follow_work(wall, self._changes)
         if now - self._saved >= self._save_every_s:
-            self._save(now)
+            self._saved = now
+            p.keeper.begin_save()
+        p.keeper.save_some(self._changes)
         self._problem("journal", p.keeper.look_after(is_stored=self.is_stored) or self.problems.get("journal"))
         for line in p.store.notices():
             p.log("store_notice", "error", notice=line)
-
-    def _save(self, now: float) -> None:
-        self._saved = now
-        self.parts.keeper.save(self._changes)
 
     def _commit(self, *, at_once: bool = False) -> None:
         """Store what has happened; what cannot be stored is sent from memory, and stored later."""
