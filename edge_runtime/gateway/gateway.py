@@ -261,7 +261,9 @@ class Gateway:
         p.desk.follow_work(wall, self._changes)
         if now - self._saved >= self._save_every_s:
             self._save(now)
-        self._problem("journal", p.keeper.look_after(is_stored=self.is_stored) or self.problems.get("journal"))
+        fault = p.keeper.look_after(is_stored=self.is_stored)
+        if fault is not None or p.keeper.journal.size:  # there is a file again, though nothing may come to be written
+            self._problem("journal", fault)
         for line in p.store.notices():
             p.log("store_notice", "error", notice=line)
 
