@@ -21,6 +21,7 @@ COMMANDS = {
         "edge_runtime.commands.serve",
         "watch many machines for months: MQTT in, alerts out, a status page (extra gateway)",
     ),
+    "replay": ("edge_runtime.commands.replay", "compute an alert of the gateway again, bit for bit"),
     "bench": ("edge_runtime.commands.bench", "measure latency, memory and start-up of a bundle on this machine"),
     "inspect": ("edge_runtime.commands.inspect", "say what a bundle holds and where it comes from"),
     "verify": ("edge_runtime.commands.verify", "prove a bundle whole and its variants right on this machine"),

@@ -206,6 +206,8 @@ class Gateway:
         self._problem("journal", p.keeper.append(number, readings))
         verdicts, turns, fault = fleet.take(readings.ids, readings.values, readings.times)
         self._problem(f"engine of {fleet.manifest.name}", fault)
+        if fault is not None:  # windows began anew, which the readings alone would not do
+            p.keeper.restart(number, sorted(set(readings.ids.tolist())))
         wall = p.steady.now()
         for turn in turns:
             evidence = p.keeper.evidence(number, turn) if turn.is_raised else None

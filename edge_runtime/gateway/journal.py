@@ -128,6 +128,8 @@ class Journal:
 
     def write(self) -> None:
         """Everything since the last call, at once. Raises `StoreError`: it is lost, and so is all until `rotate` succeeds."""
+        if not self._pending and self._appending is not None:
+            return
         content = file.frame(file.BATCH, *self._pending)
         self._pending.clear()
         if self._appending is None:

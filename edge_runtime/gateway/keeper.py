@@ -15,6 +15,7 @@ import numpy as np
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway.clock import Clock, SteadyTime
 from edge_runtime.gateway.config import Storage
+from edge_runtime.gateway.evidence import Evidence, pack
 from edge_runtime.gateway.fleet import UNSEEN, Fleet, Turn
 from edge_runtime.gateway.history import Intervals
 from edge_runtime.gateway.intake import Readings
@@ -123,8 +124,19 @@ class Keeper:
                 self.journal.keep(number, due, remember(fleet.detector, due), record=is_stored)
 
     def evidence(self, number: int, turn: Turn) -> bytes | None:
-        """The readings that an alarm was raised by, packed."""
-        return None
+        """The readings that an alarm was raised by, packed; None where they are not known."""
+        fleet = self._fleets[number]
+        past = self.journal.evidence(number, turn.machine, turn.time)
+        if past is None:
+            return None
+        detector, bundle = fleet.detector, fleet.bundle
+        return pack(
+            Evidence(
+                fleet.names[turn.machine], os.path.abspath(bundle.source), bundle.digest, detector.engine_name,
+                detector.variant_name, fleet.manifest.channel_names, turn.time, turn.score, turn.threshold,
+                turn.contributions, past,
+            )
+        )  # fmt: skip
 
     def shift(self, number: int, machines: Sequence[int], step: int) -> None:
         """The clock that these machines' readings are stamped by was set by `step` microseconds."""

@@ -170,9 +170,6 @@ class Connection:
         ready = selector.select(0 if reads and self._has_more(sock) else timeout_s)
         if any(key.fileobj is self._wake_in for key, _ in ready):
             self._wake_in.recv(65_536)
-        if self._is_accepted:
-            while self._jobs and client.socket() is sock:
-                self._jobs.popleft()(self)
         if reads and (
             self._has_more(sock) or any(key.fileobj is sock and mask & selectors.EVENT_READ for key, mask in ready)
         ):
@@ -181,11 +178,15 @@ class Connection:
                 if not self._pieces or client.socket() is not sock or not self._listener.has_room:
                     break
                 client.loop_read()
-            if self._is_accepted and not self._has_more(sock):
-                time.sleep(LINGER_S)
+        # What was received comes before what is sent: a broker may answer and hang up, and sending then ends the connection unread.
+        if self._is_accepted:
+            while self._jobs and client.socket() is sock:
+                self._jobs.popleft()(self)
         if client.want_write():
             client.loop_write()
         client.loop_misc()
+        if self._is_accepted and ready and not (self._jobs or client.want_write() or (reads and self._has_more(sock))):
+            time.sleep(LINGER_S)
 
     def _has_more(self, sock: Any) -> bool:
         """Whether something was received that the selector does not see: it lies in the buffer here, or in that of TLS."""

@@ -23,6 +23,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway import journal_file
 from edge_runtime.gateway.journal import Journal, JournalGroup, Restored, Tick
+from edge_runtime.gateway.past import Pasts
 from edge_runtime.gateway.steady import open_steady
 from edge_runtime.state import recall, remember
 
@@ -203,22 +204,57 @@ def test_a_whole_window_is_evidence(tmp_path: Path, bundle: Bundle) -> None:
     gateway.journal.close()
 
 
-def test_more_readings_at_once_than_are_kept(tmp_path: Path, bundle: Bundle) -> None:
-    """A hundred of one machine in a tick: no evidence for what they raise, no other machine disturbed, and all is well after it."""
+def at_once(gateway: Gateway, count: int, first: int) -> np.ndarray:
+    """So many readings of machine 0 in one tick, scored; returns their times."""
+    times = handmade.START + handmade.SECOND * np.arange(first, first + count)
+    values = np.random.default_rng(first).normal(0, 1, (count, 2))
+    ids = np.zeros(count, np.int64)
+    gateway.journal.tick(0, np.append(ids, 1), np.append(times, times[-1]), np.concatenate([values, [[0.5, 0.5]]]))
+    gateway.journal.write()
+    gateway.detector.update_many(ids, values, handmade.moments(times))
+    gateway.detector.update_many([1], [[0.5, 0.5]], handmade.moments(times[-1:]))
+    return times
+
+
+@pytest.mark.parametrize("count", [3, 6, 100])
+@pytest.mark.parametrize("before", [1, 3, 5, 7, 9])
+def test_many_readings_at_once(tmp_path: Path, bundle: Bundle, before: int, count: int) -> None:
+    """More of one machine in a tick than there is room for: evidence for what any of them raises, no other machine disturbed."""
+    gateway = Gateway(tmp_path, bundle)
+    run(gateway, before)
+    times = at_once(gateway, count, before)
+    proves(gateway, bundle, 1)
+    for until in (None, times[0], times[1], times[-1]):
+        assert proves(gateway, bundle, 0, until) >= min(before, 1)
+    more = at_once(gateway, count, before + count)  # before any new state
+    assert proves(gateway, bundle, 0, more[-1]) >= count + min(before, 1) or count < EVERY
+    proves(gateway, bundle, 0)
+    assert proves(gateway, bundle, 1) >= min(before, EVERY)
+    assert 0 in gateway.journal.due(0) or count < EVERY
+    due = gateway.journal.due(0).tolist()
+    gateway.journal.keep(0, due, remember(gateway.detector, due))
+    run(gateway, 6, first=before + 2 * count)
+    assert proves(gateway, bundle, 0) >= 6
+    states = gateway.states()
+    gateway.journal.close()
+    again = Gateway(tmp_path, bundle)
+    assert again.states() == states
+    proves(again, bundle, 0)
+    again.journal.close()
+
+
+def test_far_too_many_readings_at_once(tmp_path: Path, bundle: Bundle) -> None:
+    """No evidence for what they raise, until the next state; everything else is as ever."""
     gateway = Gateway(tmp_path, bundle)
     run(gateway, 5)
-    times = handmade.START + handmade.SECOND * np.arange(5, 105)
-    values = np.random.default_rng(3).normal(0, 1, (100, 2))
-    gateway.journal.tick(0, np.zeros(100, np.int64), times, values)
-    gateway.journal.write()
-    gateway.detector.update_many(np.zeros(100, np.int64), values, handmade.moments(times))
+    at_once(gateway, Pasts.MOST, 5)
     assert gateway.journal.evidence(0, 0) is None
-    assert proves(gateway, bundle, 1) == 5
+    proves(gateway, bundle, 1)
     due = gateway.journal.due(0).tolist()
     assert 0 in due
     gateway.journal.keep(0, due, remember(gateway.detector, due))
-    run(gateway, 6, first=105)
-    assert proves(gateway, bundle, 0) == 6
+    run(gateway, 2, first=5 + Pasts.MOST)
+    assert proves(gateway, bundle, 0) == 2
     states = gateway.states()
     gateway.journal.close()
     again = Gateway(tmp_path, bundle)
