@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_runtime.gateway.store_read import Reader, open_reader
 
-PATIENCE_S = float(__import__("os").environ.get("PAT", "30"))
+PATIENCE_S = 30.0
 """How long an event is waited for before it is taken for one that never comes; nothing here measures speed."""
 SERVE = (sys.executable, "-m", "edge_runtime.cli", "serve")
 REPOSITORY = Path(__file__).parents[2]
@@ -116,13 +116,6 @@ class Served:
         self.wait(lambda: sum(each.get("READY") == "1" for each in self.said) >= count, "READY=1")
         return self
 
-    def wait_ready_or_end(self) -> None:
-        """Until it works, or has given up."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self.process.poll() is not None or any(each.get("READY") for each in self.said), PATIENCE_S
-            )
-
     def reload(self) -> None:
         """SIGHUP."""
         self.process.send_signal(signal.SIGHUP)
@@ -162,23 +155,16 @@ class Served:
 
 
 @contextmanager
-def started(config: Path, *options: str, **more: Any) -> Iterator[Served]:
-    """A gateway for as long as the block, which may not have begun to work."""
+def serving(config: Path, *options: str, **more: Any) -> Iterator[Served]:
+    """A gateway for as long as the block."""
     served = Served(config, *options, **more)
     try:
-        yield served
+        yield served.wait_ready()
     except BaseException:
         print(f"--- the gateway's log\n{served.log[-6000:]}")
         raise
     finally:
         served.close()
-
-
-@contextmanager
-def serving(config: Path, *options: str, **more: Any) -> Iterator[Served]:
-    """A gateway for as long as the block."""
-    with started(config, *options, **more) as served:
-        yield served.wait_ready()
 
 
 class Plant:
