@@ -300,9 +300,9 @@ def test_snapshots_of_a_waveform(tmp_path: Path) -> None:
 
 CHANNELS = (Channel("c0", "", -100.0, 100.0, stuck_after=5), Channel("c1", "", -100.0, 100.0))
 WATCHED = {
-    "sensors": (handmade.manifest(4, 2, operating=Operating("c1 > -50"), sensors=Sensors(), channels=CHANNELS), "sensor_fault"),
-    "plain": (handmade.manifest(4, 2, operating=Operating("c1 > -50"), channels=CHANNELS), "out_of_range"),
-}  # fmt: skip
+    "sensors": handmade.manifest(4, 2, operating=Operating("c1 > -50"), sensors=Sensors(), channels=CHANNELS),
+    "plain": handmade.manifest(4, 2, operating=Operating("c1 > -50"), channels=CHANNELS),
+}
 
 
 @pytest.mark.parametrize("kind", WATCHED)
@@ -313,8 +313,7 @@ def test_faults_of_sensors_and_a_machine_that_is_off(tmp_path: Path, kind: str) 
     rows[30:36, 0] = np.nan  # silent, while c1 speaks
     rows[44:50, 0] = np.arange(500.0, 506.0)  # impossible
     rows[60:66, 1] = -60.0  # off
-    watched, impossible = WATCHED[kind]
-    with bench_of(tmp_path, group(), pump=watched) as bench:
+    with bench_of(tmp_path, group(), pump=WATCHED[kind]) as bench:
         seen = []
         for row, reading in enumerate(rows):
             bench.feed(TOPIC.format("a"), [message(reading, START + row)])
@@ -330,11 +329,11 @@ def test_faults_of_sensors_and_a_machine_that_is_off(tmp_path: Path, kind: str) 
                 assert status.machines[0].fault_channels == (("c0",) if kind == "sensors" else ())
         codes = load(tmp_path / "pump.anomalite").score(rows, [START + row for row in range(80)]).status_codes
         assert seen == ["normal" if STATUSES[code] == "scored" else STATUSES[code] for code in codes.tolist()]
-        assert (seen[18], seen[48], seen[64], seen[79]) == ("sensor_fault", impossible, "off", "normal")
+        assert (seen[18], seen[48], seen[64], seen[79]) == ("sensor_fault", "out_of_range", "off", "normal")
         assert seen[34] == ("sensor_fault" if kind == "sensors" else "gap")
         assert told(bench) == []
         states = [content for topic, content in bench.broker.heard if topic.endswith("/machines/a")]
-        assert {"sensor_fault", impossible, "off", "normal"} <= {content["state"] for content in states}
+        assert {"sensor_fault", "out_of_range", "off", "normal"} <= {content["state"] for content in states}
         assert ["c0"] in [content["fault_channels"] for content in states if content["state"] == "sensor_fault"]
 
 
