@@ -267,7 +267,9 @@ class Gateway:
             self._saved = now
             p.keeper.begin_save()
         p.keeper.save_some(self._changes)
-        self._problem("journal", p.keeper.look_after(is_stored=self.is_stored) or self.problems.get("journal"))
+        fault = p.keeper.look_after(is_stored=self.is_stored)
+        if fault is not None or p.keeper.journal.size:  # there is a file again, though nothing may come to be written
+            self._problem("journal", fault)
         for line in p.store.notices():
             p.log("store_notice", "error", notice=line)
 
