@@ -173,7 +173,10 @@ def violations_of_states(received: Received, ledger: Ledger) -> list[str]:
     found = []
     for machine, states in received.states.items():
         names = [state["state"] for state in states]
-        begun = sum(name == "warming_up" and before != name for before, name in zip(["", *names], names, strict=False))
+        full = [
+            name for name in names if name in ("normal", "alarm", "warming_up")
+        ]  # what interrupts them says nothing
+        begun = sum(name == "warming_up" != before for before, name in itertools.pairwise(["", *full]))
         seen = next((at for at, name in enumerate(names) if name != "never_seen"), len(names))
         if "never_seen" in names[seen:]:
             found.append(f"not resumed: {machine} was {names[seen]}, and then never seen")

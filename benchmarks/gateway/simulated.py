@@ -58,6 +58,9 @@ class SimulatedBroker:
     def start(self) -> None:
         """As a `Source`."""
 
+    def pause(self) -> None:
+        """As a `Source`."""
+
     def stop(self) -> None:
         """As a `Source`."""
 
@@ -85,10 +88,6 @@ class SimulatedBroker:
         """As `MqttClient`."""
         tokens, self._lost = self._lost, []
         return tokens
-
-    def refused(self) -> list[tuple[int, str]]:
-        """As `MqttClient`."""
-        return []
 
     def go_away(self) -> None:
         """The connection ends; what is in flight is lost."""

@@ -89,7 +89,7 @@ def _days(days: int, load: Load) -> Iterator[tuple[float, Changes]]:
         second = save * load.save_every_s
         yield second, _saved(second, load, random)
         of_day = save % saves
-        if load.alerts and of_day % (saves // load.alerts) == 7:
+        if load.alerts and of_day % (saves // load.alerts) == 0:
             yield from _alert(second + 10, load, random)
         for number in range(load.states_out * of_day // saves, load.states_out * (of_day + 1) // saves):
             yield from _sent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -9,7 +10,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import ExtraMissingError
 from edge_runtime.gateway.alerts import Work, topic_of
 from edge_runtime.gateway.announcer import Announcer, Speaker
-from edge_runtime.gateway.clock import Clock, SteadyTime
+from edge_runtime.gateway.clock import Clock, SteadyTime, is_synchronised
 from edge_runtime.gateway.config import GatewayConfig, Group
 from edge_runtime.gateway.config_file import secret
 from edge_runtime.gateway.desk import Desk
@@ -20,6 +21,7 @@ from edge_runtime.gateway.intake import Intake
 from edge_runtime.gateway.keeper import Keeper
 from edge_runtime.gateway.lines import Lines
 from edge_runtime.gateway.log import Log
+from edge_runtime.gateway.log import Secret as Hidden
 from edge_runtime.gateway.message import Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.mqtt import MqttClient
@@ -30,6 +32,7 @@ from edge_runtime.gateway.seen import Seen
 from edge_runtime.gateway.showing import Show
 from edge_runtime.gateway.steady import open_steady
 from edge_runtime.gateway.store import Store
+from edge_runtime.gateway.store_rows import Changes
 
 
 class Model(NamedTuple):
@@ -51,8 +54,10 @@ class Broker(Source, Client, Speaker, Protocol):
         ...
 
 
-Connect = Callable[[GatewayConfig, Sequence[tuple[str, int]], Inbox, Log, str], Broker]
-"""Makes it, of the configuration, the topics to listen to and their QoS, the inbox, the log and the version."""
+Connect = Callable[[GatewayConfig, Sequence[tuple[str, int]], Sequence[str], Inbox, Log, str], Broker]
+"""Makes it, of the configuration, the topics to listen to and their QoS, those not to listen to any more, the inbox, the log and the version."""
+SUBSCRIPTIONS, MOST_SUBSCRIPTIONS = "subscriptions", 200
+"""The store's note of all topics that were ever listened to, and how many of them are kept: the broker remembers them as well."""
 
 
 def assemble(
@@ -79,7 +84,8 @@ def assemble(
         client: Broker | None = None
         if config.mqtt is not None:
             topics = [*intake.subscriptions, *([] if commands is None else [(commands, 1)])]
-            client = (connect or _client)(config, topics, inbox, log, version)
+            forgotten = _forgotten(store, [topic for topic, _ in topics])
+            client = (connect or _client)(config, topics, forgotten, inbox, log, version)
         sources: list[Source] = [] if client is None else [client]
         sources += [Lines(group.lines, inbox, log) for group in config.groups if group.lines is not None]
         parts = Parts(
@@ -105,7 +111,7 @@ def assemble(
             tick_s=config.tick_ms / 1e3,
             save_every_s=config.storage.save_every_s,
         )
-        gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log))
+        gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log, is_synchronised()))
         return gateway
     except BaseException:
         store.close()
@@ -127,7 +133,12 @@ def open_fleets(groups: Sequence[Group]) -> tuple[list[Fleet], list[str], list[i
 
 
 def _client(
-    config: GatewayConfig, topics: Sequence[tuple[str, int]], inbox: Inbox, log: Log, version: str
+    config: GatewayConfig,
+    topics: Sequence[tuple[str, int]],
+    forgotten: Sequence[str],
+    inbox: Inbox,
+    log: Log,
+    version: str,
 ) -> MqttClient:
     assert config.mqtt is not None
     try:
@@ -135,7 +146,22 @@ def _client(
     except ImportError:
         raise ExtraMissingError("a gateway with a broker", "gateway", "paho-mqtt") from None
     password, warning = secret(config.mqtt)
+    if password is not None:
+        log.hide(Hidden(password))
     if warning is not None:
         log("password_warning", what=warning)
     about = {"version": version}
-    return MqttClient(config.mqtt, config.name, topics, inbox, inbox.wake, log, password=password, about=about)
+    return MqttClient(
+        config.mqtt, config.name, topics, inbox, inbox.wake, log, password=password, about=about, forgotten=forgotten
+    )
+
+
+def _forgotten(store: Store, topics: Sequence[str]) -> list[str]:
+    """Topics of earlier configurations: in its session the broker would go on to send what comes on them."""
+    earlier: list[str] = json.loads(store.meta(SUBSCRIPTIONS) or "[]")
+    every = list(dict.fromkeys([*topics, *earlier]))[:MOST_SUBSCRIPTIONS]
+    if every != earlier:
+        changes = Changes()
+        changes.meta[SUBSCRIPTIONS] = json.dumps(every)
+        store.commit(changes)
+    return [topic for topic in every if topic not in topics]

@@ -67,10 +67,13 @@ class Desk:
             else:
                 self.held_back.pop(stored.machine, None)
 
-    def turn(self, number: int, turn: Turn, evidence: bytes | None, now: int, changes: Changes) -> AlertEvent | None:
+    def turn(
+        self, number: int, turn: Turn, evidence: bytes | None, now: int, changes: Changes, *, is_news: bool = True
+    ) -> AlertEvent | None:
         """An alarm of fleet `number` went up or down, at `now` in steady time (microseconds). Returns the event, if it is one.
 
-        `evidence`: the readings that an alarm was raised by, packed; None where they cannot be had.
+        `evidence`: the readings that an alarm was raised by, packed; None where they cannot be had. One that is no news is neither
+        logged nor counted.
         """
         fleet = self._fleets[number]
         machine, manifest = fleet.names[turn.machine], fleet.manifest
@@ -92,13 +95,13 @@ class Desk:
             stored = StoredEvent(event, self._files[number], engine, variant, evidence, at_work)
             if at_work:
                 self.held_back[machine] = event
-            self._record(stored, now, changes, is_sent=not at_work)
+            self._record(stored, now, changes, is_sent=not at_work, is_news=is_news)
             return event
         alert = fleet.open.pop(turn.machine, None)
         if alert is None:
             return None
         event = event._replace(alert=alert, reason="normal")
-        self._close(event, now, changes)
+        self._close(event, now, changes, is_news=is_news)
         return event
 
     def turn_again(
@@ -119,7 +122,14 @@ class Desk:
                     "raised", before.id, before.machine, before.bundle, before.digest, before.raised, before.score,
                     before.threshold, before.contributions,
                 )  # fmt: skip
-        self.turn(number, turn, evidence, now, changes)
+        alert = (
+            alert_id(fleet.names[turn.machine], fleet.bundle.digest, turn.time)
+            if turn.is_raised
+            else fleet.open[turn.machine]
+        )
+        known = store.alert(alert)
+        is_news = known is None or (known.cleared is None and not turn.is_raised)
+        self.turn(number, turn, evidence, now, changes, is_news=is_news)
 
     def close_lost(self, fleet: Fleet, machine: int, now: int, changes: Changes) -> None:
         """Clear an alert whose machine's state was lost: if it is still anomalous, it will raise another one."""
@@ -131,10 +141,10 @@ class Desk:
         )  # fmt: skip
         self._close(event, now, changes)
 
-    def _close(self, event: AlertEvent, now: int, changes: Changes) -> None:
+    def _close(self, event: AlertEvent, now: int, changes: Changes, *, is_news: bool = True) -> None:
         self.acknowledged.discard(event.alert)
         was_held_back = self.held_back.pop(event.machine, None) is not None
-        self._record(StoredEvent(event), now, changes, is_sent=not was_held_back)
+        self._record(StoredEvent(event), now, changes, is_sent=not was_held_back, is_news=is_news)
 
     def obey(self, message: Message, now: int, changes: Changes) -> str:
         """Do what somebody commands; returns what was done. Raises `PayloadError`."""
@@ -208,11 +218,13 @@ class Desk:
         if self._names is not None:
             changes.outbox.append(to_outgoing(event, *self._names, now))
 
-    def _record(self, stored: StoredEvent, now: int, changes: Changes, *, is_sent: bool) -> None:
+    def _record(self, stored: StoredEvent, now: int, changes: Changes, *, is_sent: bool, is_news: bool = True) -> None:
         event = stored.event
         changes.events.append(stored)
         if is_sent:
             self._queue(event, now, changes)
+        if not is_news:
+            return
         self._metrics.count_alert(event.machine, event.kind)
         self._log(
             f"alert_{event.kind}", "warning" if event.kind == "raised" else "info", machine=event.machine,

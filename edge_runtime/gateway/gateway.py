@@ -30,6 +30,10 @@ from edge_runtime.gateway.restore import Restore
 from edge_runtime.gateway.store import Store
 from edge_runtime.gateway.store_rows import Changes
 
+MOST_MESSAGES = 500
+"""Taken in one tick. Where more wait, after an outage or under overload, alerts go out and messages are acknowledged in between."""
+LONGEST_STOP_S = 1.5
+"""For the messages that wait when the gateway is told to stop."""
 SECOND = 1.0
 """What need not be done at every tick is done this often."""
 
@@ -101,8 +105,9 @@ class Gateway:
             else:
                 source.start()
         try:
+            self._show(self)
             while goes_on():
-                self.tick(self.parts.inbox.take(SECOND, self._tick_s))
+                self.tick(self.parts.inbox.take(SECOND, self._tick_s, MOST_MESSAGES))
         finally:
             self.stop()
 
@@ -133,12 +138,20 @@ class Gateway:
     def stop(self) -> None:
         """Receive no more, and save everything: the next process goes on from here."""
         p = self.parts
+        until = p.clock.monotonic() + LONGEST_STOP_S
         for source in p.sources:
-            source.stop()
-        self.tick(p.inbox.take(0.0, 0.0))
+            source.pause()
+        self.tick(p.inbox.take(0.0, 0.0, MOST_MESSAGES))
+        while len(p.inbox) and p.clock.monotonic() < until:  # what is left then, a broker gives again
+            self.tick(p.inbox.take(0.0, 0.0, MOST_MESSAGES))
         self._settle(None)
         self._save(self._second)
-        self._commit()
+        self._commit(at_once=True)
+        for source in p.sources:
+            source.stop()  # what was just acknowledged and published is sent
+        if p.publisher is not None:
+            self._publish(p.publisher)
+            self._commit(at_once=True)
         p.keeper.close()
         p.store.close()
 
@@ -258,7 +271,7 @@ class Gateway:
         self._saved = now
         self.parts.keeper.save(self._changes)
 
-    def _commit(self) -> None:
+    def _commit(self, *, at_once: bool = False) -> None:
         """Store what has happened; what cannot be stored is sent from memory, and stored later."""
         p = self.parts
         started = p.clock.monotonic()
@@ -266,7 +279,7 @@ class Gateway:
         if not self._changes:
             return
         try:
-            p.store.commit(self._changes)
+            p.store.commit(self._changes, at_once=at_once)
         except StoreError as fault:
             self._problem("store", f"{fault}: alerts are kept in memory")
             left = Changes()

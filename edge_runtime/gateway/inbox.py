@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
+from typing import Any
 
 from edge_runtime.gateway.message import Message
 
@@ -80,8 +81,8 @@ class Inbox:
         with self._lock:
             return self._emptied.wait_for(lambda: self._taken < self._room // 2, timeout_s)
 
-    def take(self, wait_s: float, gather_s: float) -> list[Message]:
-        """All messages waiting, in the order they came.
+    def take(self, wait_s: float, gather_s: float, most: int | None = None) -> list[Message]:
+        """The messages waiting, in the order they came, at most so many; None: all.
 
         Waits up to `wait_s` for the first, then up to `gather_s` for more, less where none follows. `wake` ends both.
         """
@@ -91,7 +92,12 @@ class Inbox:
             self._is_awaited = False  # from here on a message does not wake this thread: it looks four times
             end = time.monotonic() + gather_s
             seen = 0
-            while self._count > seen and not self._is_woken and self._taken < self._room // 2:
+            while (
+                self._count > seen
+                and self._count < (most or self._room)
+                and not self._is_woken
+                and self._taken < self._room // 2
+            ):
                 left = end - time.monotonic()
                 if left <= 0:
                     break
@@ -99,10 +105,16 @@ class Inbox:
                 self._arrival.wait(min(left, gather_s * QUIET_PART))
             self._is_woken = False
             messages = self._messages
-            has_holes = self._shares is not None
+            if self._shares is not None:
+                messages = [message for message in messages if message is not None]
+            kept, taken = self._kept, self._taken
             self._clear()
+            if most is not None and len(messages) > most:
+                rest: list[Any] = messages[most:]
+                self._messages, self._count, self._kept = rest, len(rest), kept
+                self._taken = taken - sum(self._size(message) for message in messages[:most] if message is not None)
             self._emptied.notify_all()
-        return [message for message in messages if message is not None] if has_holes else messages  # type: ignore[return-value]
+        return messages[:most]  # type: ignore[return-value]
 
     def wake(self) -> None:
         """Let `take` return at once, this time or the next."""

@@ -168,6 +168,12 @@ class Keeper:
         machines = range(len(fleet.names))
         return dict(zip(machines, remember(fleet.detector, list(machines)), strict=True))
 
+    def begin_counting(self, number: int) -> None:
+        """What was counted so far were readings of an earlier process: they are none of this one, but the states are to be saved."""
+        counts = self._fleets[number].counts
+        self._saved_counts[number] = np.where(counts > 0, -1, 0)
+        counts[:] = 0
+
     def save(self, changes: Changes) -> None:
         """The states of all machines that had readings since the last save, and their history."""
         now = self._steady.now()

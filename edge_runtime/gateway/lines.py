@@ -88,8 +88,12 @@ class Lines:
         self.position = position
         self._thread.start()
 
-    def stop(self) -> None:
+    def pause(self) -> None:
         """Read no more."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Read no more, and end."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(5 * self._poll_s + 1.0)

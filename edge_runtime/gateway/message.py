@@ -32,8 +32,12 @@ class Source(Protocol):
         """These messages of its own, in the order they came, are safe: the source need not give them again."""
         ...
 
+    def pause(self) -> None:
+        """Receive no more. What was received can still be acknowledged."""
+        ...
+
     def stop(self) -> None:
-        """Receive no more."""
+        """Finish what is under way, and end."""
         ...
 
 

@@ -25,7 +25,7 @@ from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.mqtt_connection import Connection
 from edge_runtime.gateway.mqtt_login import MESSAGE_LIMIT, Timing, login_of
 from edge_runtime.gateway.mqtt_publication import Publication
-from edge_runtime.gateway.mqtt_receipts import Receipts
+from edge_runtime.gateway.mqtt_receipts import MOST_UNSAFE, Receipts
 from edge_runtime.gateway.mqtt_refused import Refused
 from edge_runtime.gateway.mqtt_socket import describe
 
@@ -227,6 +227,11 @@ class MqttClient:
             self.is_connected = True
         self._log("broker_connected", broker=self.broker, session_kept=is_session_present)
         self._wake()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be received before the gateway has acknowledged some."""
+        return self._receipts.unsafe < MOST_UNSAFE
 
     def received(self, connection: Connection, message: MQTTMessage) -> None:
         """Put a message into the inbox, unless the gateway has it already."""

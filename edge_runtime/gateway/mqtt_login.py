@@ -70,7 +70,7 @@ def login_of(
     """The login of the gateway called `name`; see `mqtt.MqttClient` for what these are."""
     return Login(
         host=config.host,
-        port=config.port or (1883 if config.tls is None else 8883),
+        port=config.broker_port,
         version=config.version,
         client_id=config.client_id or f"anomalite-{name}",
         keepalive_s=max(1, config.keepalive_s),

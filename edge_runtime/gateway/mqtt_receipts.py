@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 REMEMBERED = 2 * RECEIVE_MAXIMUM
 """Messages that are known again."""
+MOST_UNSAFE = RECEIVE_MAXIMUM
+"""With so many messages that are not safe the network is not read any more, until there are fewer. Some brokers do not keep to the
+gateway's Receive Maximum (Mosquitto 2.0.11 once the first acknowledgements come): what gathered during hours would come all at once."""
 
 
 class Receipt:
@@ -35,6 +38,8 @@ class Receipts:
     def __init__(self) -> None:
         self.repeated = 0
         """Messages that came again."""
+        self.unsafe = 0
+        """Messages that came and are not safe yet."""
         self._lock = threading.Lock()  # of a receipt's `connection` and `is_safe`
         self._by_mid: OrderedDict[int, Receipt] = OrderedDict()
         self._is_resumed = False
@@ -66,12 +71,15 @@ class Receipts:
         self._by_mid.move_to_end(mid)
         if len(self._by_mid) > REMEMBERED:
             self._by_mid.popitem(last=False)
+        with self._lock:
+            self.unsafe += 1
         return receipt
 
     def safe(self, receipts: Sequence[Receipt]) -> None:
         """These messages need not be given again."""
         with self._lock:
             for receipt in receipts:
+                self.unsafe -= not receipt.is_safe
                 receipt.is_safe = True
 
     def acknowledge(self, connection: Connection, receipts: Sequence[Receipt]) -> None:

@@ -84,6 +84,7 @@ def open_socket(host: str, port: int, tls: TLS | None, timeout_s: float) -> sock
         )  # or a small packet waits for the answer to the one before, 40 ms
         if tls is None:
             return sock
+        sock.getpeername()  # raises if the broker hung up already, where the next line would leave its socket open
         return tls_context(tls).wrap_socket(sock, server_hostname=host)
     except BaseException:
         sock.close()

@@ -67,9 +67,11 @@ class Publisher:
     def hold(self, messages: Iterable[Outgoing]) -> None:
         """These, in this order, could not be stored: they are sent from memory, after what is stored. An empty one: all are stored.
 
-        Called with everything that is not stored after each commit that fails, and with nothing after one that succeeds.
+        Called with everything that is not stored after each commit that fails, and with nothing after one that succeeds. Every message has
+        an id of its own: one with the id of a delivered one is taken for that.
         """
-        self._held = deque(message for message in messages if not self._is_known(message))
+        known = {message.id for message in self._sent.values()}
+        self._held = deque(each for each in messages if each.id not in known and each.id not in self._delivered)
 
     def pump(self, most: int = 20) -> list[str]:
         """Send what can be sent, with at most `most` unacknowledged.

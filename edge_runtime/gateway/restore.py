@@ -26,6 +26,10 @@ PLAUSIBLE_S = 86_400.0
 GAP = MACHINE_STATES.index("gap")
 
 
+Places = set[tuple[int, int]]
+"""Machines, by fleet and row."""
+
+
 class Restore(NamedTuple):
     """What is needed for it."""
 
@@ -37,6 +41,8 @@ class Restore(NamedTuple):
     clock: Clock
     steady: SteadyTime
     log: Log
+    is_synchronised: bool = True
+    """False where the board's clock will be set, and has not been since the boot."""
 
     def run(self, changes: Changes) -> None:
         """Take up everything; what was not stored yet goes into `changes`. Raises `StoreError`."""
@@ -46,16 +52,19 @@ class Restore(NamedTuple):
         is_same_boot = bool(boot) and boot == self.clock.boot()
         self._from_store(restored, is_same_boot)
         self._take_up_alerts(now, changes)
-        if is_same_boot and offset is not None:
+        if not is_same_boot:
+            self._follow_boot(restored, boot, now)
+        elif offset is not None:
             self._follow_clock(restored, now - round(self.clock.monotonic() * 1e6) - offset)
         for number, fleet in enumerate(self.fleets):
             for machine in sorted(machine for group, machine in restored if group == number):
                 self._resume_time(fleet, machine, now)
                 self._agree(fleet, machine, now, changes)
+            self.keeper.begin_counting(number)
 
-    def _from_journal(self, now: int, changes: Changes) -> set[tuple[int, int]]:
+    def _from_journal(self, now: int, changes: Changes) -> Places:
         """Each machine's newest state and the readings after it; returns the machines, by fleet and row."""
-        restored = set()
+        restored: Places = set()
         for entry in self.keeper.journal.restore(self.intake.admit):
             fleet = self.fleets[entry.group]
             if isinstance(entry, Restored):
@@ -85,7 +94,7 @@ class Restore(NamedTuple):
             self.desk.turn_again(tick.group, turn, evidence, self.store, now, changes)
         fleet.note(verdicts, tick.times, np.full(len(tick.ids), -np.inf), now / 1e6)
 
-    def _from_store(self, restored: set[tuple[int, int]], is_same_boot: bool) -> None:
+    def _from_store(self, restored: Places, is_same_boot: bool) -> None:
         """The machines that the journal does not know, or of which the store knows more: after a power cut."""
         for number, fleet in enumerate(self.fleets):
             for saved in self.store.machine_states(fleet.bundle.digest):
@@ -114,17 +123,33 @@ class Restore(NamedTuple):
         except (ValueError, TypeError):
             return "", None
 
-    def _follow_clock(self, restored: set[tuple[int, int]], step: int) -> None:
+    def _follow_clock(self, restored: Places, step: int) -> None:
         """The wall clock was set while nobody looked: the machines that are stamped by it follow."""
-        if not step:
-            return
         for number, fleet in enumerate(self.fleets):
-            stamped = self.intake.by_arrival(number)
-            machines = sorted(machine for group, machine in restored if group == number and machine in stamped)
-            if machines:
-                seen = [machine for machine in machines if fleet.newest[machine] != UNSEEN]
-                fleet.newest[seen] += step
+            machines = self._stamped(restored, number)
+            if machines and step:
+                fleet.newest[machines] += step
                 self.keeper.shift(number, machines, step)
+
+    def _follow_boot(self, restored: Places, boot: str, now: int) -> None:
+        """The board was off: machines that are stamped by its clock go on from where they were as long ago as that was.
+
+        Where nobody knows how long, because the clock is not set yet, it was longer than their windows outlast.
+        """
+        for number, fleet in enumerate(self.fleets):
+            longest = round(fleet.manifest.sampling.longest_gap_s * 1e6)
+            for machine in self._stamped(restored, number):
+                newest = int(fleet.newest[machine])
+                elapsed = self.steady.elapsed_since(newest / 1e6, 0.0, boot, is_synchronised=self.is_synchronised)
+                step = now - (2 * longest if elapsed is None else round(elapsed * 1e6)) - newest
+                if step:
+                    fleet.newest[machine] += step
+                    self.keeper.shift(number, [machine], step)
+
+    def _stamped(self, restored: Places, number: int) -> list[int]:
+        """The restored machines of a fleet whose readings bring no time, and that had one."""
+        stamped, newest = self.intake.by_arrival(number), self.fleets[number].newest
+        return sorted(row for fleet, row in restored if fleet == number and row in stamped and newest[row] != UNSEEN)
 
     def _resume_time(self, fleet: Fleet, machine: int, now: int) -> None:
         """How long ago its last reading was, as far as that is known."""

@@ -11,6 +11,7 @@ from edge_runtime.errors import StoreError
 from edge_runtime.gateway.config import GatewayConfig
 from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import Fleet
+from edge_runtime.gateway.lines import Lines
 from edge_runtime.gateway.recent import RecentScores
 from edge_runtime.gateway.seen import Seen
 from edge_runtime.gateway.status import AlertStatus, BundleStatus, MachineStatus, Status
@@ -18,7 +19,7 @@ from edge_runtime.gateway.store_read import Reader
 
 if TYPE_CHECKING:
     from edge_runtime.gateway.assemble import Broker
-    from edge_runtime.gateway.gateway import Gateway
+    from edge_runtime.gateway.gateway import Gateway, Parts
 
 
 def machine_status(fleet: Fleet, machine: int, desk: Desk, wall: float, monotonic: float) -> MachineStatus:
@@ -84,6 +85,7 @@ class Show:
     def __init__(self, seen: Seen, config: GatewayConfig, version: str, client: Broker | None) -> None:
         self._seen, self._config, self._version, self._client = seen, config, version, client
         self._placed: list[int] = []
+        self._oversized = 0
         self._alerts: tuple[AlertStatus, ...] = ()
         self._started: float | None = None
 
@@ -93,6 +95,7 @@ class Show:
         wall, monotonic = p.steady.now() / 1e6, p.clock.monotonic()
         self._place(p.fleets, p.recent)
         p.metrics.dropped = p.inbox.dropped
+        self._count_oversized(p)
         problems = [*gateway.problems.values()]
         try:
             self._alerts = alert_statuses(p.store, p.desk)
@@ -104,6 +107,7 @@ class Show:
         p.metrics.outbox_lost = p.store.lost_total
         if client is not None:
             problems += client.problems
+        problems += [source.problem for source in p.sources if isinstance(source, Lines) and source.problem is not None]
         status = Status(
             config.name,
             self._version,
@@ -127,6 +131,13 @@ class Show:
             gateway.is_stored,
         )
         self._seen.publish(status)
+
+    def _count_oversized(self, parts: Parts) -> None:
+        """What the sources refused themselves, because it was too large to be looked into."""
+        count = sum(getattr(source, name, 0) for source in parts.sources for name in ("oversized", "refused"))
+        for _ in range(self._oversized, count):
+            parts.metrics.refuse("size")
+        self._oversized = count
 
     def _place(self, fleets: Sequence[Fleet], recent: Sequence[RecentScores]) -> None:
         """Say where the recent scores of new machines are."""

@@ -7,20 +7,22 @@ the same alert a second time, after a crash, changes nothing and queues nothing.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 
 from edge_runtime.errors import StoreError
-from edge_runtime.gateway.config import Storage
-from edge_runtime.gateway.store_bounds import Bounds, WallClock
-from edge_runtime.gateway.store_open import CORRUPT, NAME, FolderLock, open_database
+from edge_runtime.gateway.store_bounds import Bounds, Limits, WallClock
+from edge_runtime.gateway.store_open import CORRUPT, NAME, FolderLock, give_reserve, make_reserve, open_database
 from edge_runtime.gateway.store_read import Reader
-from edge_runtime.gateway.store_rows import Changes, MachineState, Outgoing, StoredEvent
-from edge_runtime.gateway.store_tables import COUNTS, place
+from edge_runtime.gateway.store_rows import Changes
+from edge_runtime.gateway.store_write import Writer
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 """After a failure of the disk the database is opened again, but not at every tick."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+"""And what waits to be written is not tried to be at every tick: it may be much."""
+_MOST_DONE, _DONE_WAITS_S = 200, 300.0
+"""So many deliveries wait for a transaction with something else in it, and so long."""
 
 
 class Store(Reader):
@@ -30,7 +32,7 @@ class Store(Reader):
     """
 
     def __init__(
-        self, folder: str, limits: Storage, clock: WallClock, *, topic: str = "anomalite/gateway/alerts"
+        self, folder: str, limits: Limits, clock: WallClock, *, topic: str = "anomalite/gateway/alerts"
     ) -> None:
         """Open the store in `folder`, or begin one; `topic` is where it is told that alerts were lost for want of room.
 
@@ -42,14 +44,18 @@ class Store(Reader):
             raise StoreError(f"{folder}: cannot be made: {fault.strerror}") from None
         self.path = os.path.join(folder, NAME)
         self.last_row = 0
-        """Of the outbox: there is nothing to send behind it."""
+        """Of the outbox: there is nothing to send behind it. Rows rise as long as this process lives, even in a new database."""
         self.lost_total = 0
         """Alerts deleted without having been sent, since the store was made."""
-        self._folder, self._clock, self._bounds = folder, clock, Bounds(folder, limits, clock, topic)
+        self._folder, self._clock, self._bounds = folder, clock, Bounds(folder, limits, clock, topic, self._next_row)
         self._notices: list[str] = []
         self._wait_s, self._not_before = _FIRST_WAIT_S, 0.0
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._writer = Writer(self._bounds.kept, self._next_row)
         self._saved: set[str] = set()
+        self._done: dict[str, None] = {}
+        """Messages that the broker has, and whose rows are still to be deleted."""
+        self._done_since = 0.0
+        self._fault, self._again_at, self._pause_s = "", 0.0, 0.0
         self._open: sqlite3.Connection | None = None
         self._is_closed = False
         self._lock = FolderLock(folder)
@@ -66,7 +72,7 @@ class Store(Reader):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Bytes of `database`, `wal`, `shm`, `corrupt` and `journal`, and the `limit` for all of them."""
+        """Bytes of `database`, `wal`, `shm`, `reserve`, `corrupt` and `journal`, and the `limit` for all of them."""
         with self._translated("read"):
             return {**self._bounds.sizes(), "limit": self._bounds.most}
 
@@ -87,10 +93,26 @@ class Store(Reader):
             lines.append(f"{self.lost_total} alerts were never sent and had to be deleted: the storage was full")
         return lines
 
-    def commit(self, changes: Changes) -> None:
-        """Write all of it in one transaction. After a `StoreError` nothing of it is written, and it may be committed again."""
-        if not changes:
+    def commit(self, changes: Changes, *, at_once: bool = False) -> None:
+        """Write all of it in one transaction. After a `StoreError` nothing of it is written, and it may be committed again.
+
+        Where all of it is deliveries, the rows are deleted with the next transaction, or after a few minutes: that is half of what
+        an alert makes the card write. A crash before means that they are sent once more. After failures in a row the disk is left alone
+        for a while, up to some seconds, and a commit meanwhile fails like the last one; not so with `at_once`.
+        """
+        if not changes or self._can_wait(changes):
             return
+        if self._clock.monotonic() < self._again_at and not at_once:
+            raise StoreError(self._fault)
+        try:
+            self._commit(changes)
+        except StoreError as fault:
+            self._fault, self._again_at = str(fault), self._clock.monotonic() + self._pause_s
+            self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+            raise
+        self._pause_s = self._again_at = 0.0
+
+    def _commit(self, changes: Changes) -> None:
         with self._translated("written"):
             growth, written = self._bounds.growth(changes, self._saved)
             try:
@@ -99,16 +121,36 @@ class Store(Reader):
             except sqlite3.OperationalError as fault:
                 if fault.sqlite_errorcode != sqlite3.SQLITE_FULL:
                     raise
-                # The log's room is used again once it is emptied, and pages of the database once others are deleted.
+                give_reserve(self._folder)
+                # The log's room is used again once it is emptied.
                 self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._transaction(changes)
+            else:
+                make_reserve(self._folder, self._bounds.reserve)
 
     def close(self) -> None:
         """Close the database and let another process have it."""
+        if self._open is not None and self._done:
+            with contextlib.suppress(StoreError), self._translated("written"):
+                self._transaction(Changes())
         super().close()
         if not self._is_closed:
             self._is_closed = True
             self._lock.release()
+
+    def _can_wait(self, changes: Changes) -> bool:
+        """Remember deliveries, if there is nothing else and they are not many or old."""
+        if changes.is_durable or changes.history:
+            return False
+        now = self._clock.monotonic()
+        if not self._done:
+            self._done_since = now
+        self._done.update(dict.fromkeys(changes.delivered))
+        with self._translated("written"):
+            self._connection().executemany(
+                "INSERT OR IGNORE INTO done VALUES (?)", [(each,) for each in changes.delivered]
+            )
+        return len(self._done) < _MOST_DONE and now - self._done_since < _DONE_WAITS_S
 
     def _prepared(self, growth: int, written: int) -> None:
         """Make room for a transaction, and delete what is too old."""
@@ -129,65 +171,21 @@ class Store(Reader):
         db.execute(f"PRAGMA synchronous = {'FULL' if changes.is_durable else 'NORMAL'}")
         db.execute("BEGIN IMMEDIATE")
         try:
-            self._write(db, changes)
+            self._writer.write(db, changes, self._done)
             db.execute("COMMIT")
         except BaseException:
-            self._numbers.clear()  # some of them may be of the transaction that is undone
+            self._writer.forget()  # some of them may be of the transaction that is undone
             _undo(db)
             raise
         self._saved.update(state.machine for state in changes.states)
-        if changes.outbox:
-            self._count_outbox(db)
+        self._done.clear()
 
-    def _write(self, db: sqlite3.Connection, changes: Changes) -> None:
-        sent = {message.id for message in changes.outbox}.union(changes.delivered)
-        known = set()
-        for stored in changes.events:
-            kept = stored._replace(evidence=self._bounds.kept(stored.evidence))
-            if not _record(db, kept, stored.event.id in sent):
-                known.add(stored.event.id)
-        for message in changes.outbox:
-            if message.id not in known:
-                _queue(db, message)
-        db.executemany("DELETE FROM outbox WHERE id = ?", [(message,) for message in changes.delivered])
-        for state in changes.states:
-            self._save(db, state)
-        db.executemany(
-            f"INSERT OR REPLACE INTO history VALUES ({', '.join('?' * (5 + len(COUNTS)))})",
-            [(place(row.start, self._machine(db, row.machine)), *row[2:6], *row.counts) for row in changes.history],
-        )
-        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
-        db.executemany(
-            "INSERT OR REPLACE INTO maintenance VALUES (?, ?, ?, ?, ?, ?)",
-            [(work.id, json.dumps(work.machines), *work[2:]) for work in changes.maintenance],
-        )
-
-    def _save(self, db: sqlite3.Connection, state: MachineState) -> None:
-        db.execute(
-            "INSERT INTO states VALUES (:machine, :digest, :saved_wall, :saved_boottime, :boot, :saved_steady, :last_reading, :state) ON CONFLICT (machine) DO UPDATE SET digest = excluded.digest,"
-            " saved_wall = excluded.saved_wall, saved_boottime = excluded.saved_boottime, boot = excluded.boot,"
-            " saved_steady = excluded.saved_steady, last_reading = excluded.last_reading, state = excluded.state",
-            {
-                **state._asdict(),
-                "machine": self._machine(db, state.machine),
-                "digest": self._number(db, "texts", "text", state.digest),
-                "boot": self._number(db, "texts", "text", state.boot),
-            },
-        )
-
-    def _machine(self, db: sqlite3.Connection, name: str) -> int:
-        return self._number(db, "machines", "name", name)
-
-    def _number(self, db: sqlite3.Connection, table: str, column: str, text: str) -> int:
-        """The number that stands for a text, in other tables."""
-        if (table, text) not in self._numbers:
-            db.execute(f"INSERT OR IGNORE INTO {table} ({column}) VALUES (?)", (text,))
-            (number,) = db.execute(f"SELECT id FROM {table} WHERE {column} = ?", (text,)).fetchone()
-            self._numbers[table, text] = number
-        return self._numbers[table, text]
+    def _next_row(self) -> int:
+        self.last_row += 1
+        return self.last_row
 
     def _count_outbox(self, db: sqlite3.Connection) -> None:
-        self.last_row = db.execute("SELECT max(row) FROM outbox").fetchone()[0] or 0
+        self.last_row = max(self.last_row, db.execute("SELECT max(row) FROM outbox").fetchone()[0] or 0)
         found = db.execute("SELECT value FROM meta WHERE key = 'lost_total'").fetchone()
         self.lost_total = int(found[0]) if found else 0
 
@@ -201,13 +199,19 @@ class Store(Reader):
         if now < self._not_before:
             raise StoreError(f"{self.path}: the disk failed; it is tried again in {self._not_before - now:.0f} s")
         self._not_before, self._wait_s = now + self._wait_s, min(2 * self._wait_s, _LONGEST_WAIT_S)
-        db, notices = open_database(self.path, self._clock.wall(), self._bounds.wal_bytes)
+        try:
+            db, notices = open_database(self.path, self._clock.wall(), self._bounds.wal_bytes)
+        except StoreError:
+            if not give_reserve(self._folder):
+                raise
+            db, notices = open_database(self.path, self._clock.wall(), self._bounds.wal_bytes)
         self._notices += notices
         self._open = db
         with self._translated("read"):
             self._count_outbox(db)
             self._saved = {name for (name,) in db.execute("SELECT name FROM states JOIN machines ON id = machine")}
-        self._numbers.clear()
+            db.executemany("INSERT INTO done VALUES (?)", [(message,) for message in self._done])
+        self._writer.forget()
         self._not_before, self._wait_s = 0.0, _FIRST_WAIT_S
 
     def _failed(self, fault: sqlite3.Error | OSError) -> None:
@@ -224,45 +228,3 @@ def _undo(db: sqlite3.Connection) -> None:
     if db.in_transaction:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
-
-
-def _record(db: sqlite3.Connection, stored: StoredEvent, is_queued: bool) -> bool:
-    """Write an event into the alert it is about; False: it was there before."""
-    event = stored.event
-    known = db.execute("SELECT row FROM alerts WHERE id = ?", (event.alert,)).fetchone()
-    if known is None and db.execute("SELECT 1 FROM forgotten WHERE id = ?", (event.alert,)).fetchone():
-        return False
-    if event.kind == "raised":
-        if known is not None:
-            return False
-        values = {
-            **event._asdict(),
-            **stored._asdict(),
-            "contributions": json.dumps(event.contributions),
-            "is_queued": is_queued,
-        }
-        row = db.execute(
-            "INSERT INTO alerts (id, machine, bundle, digest, file, engine, variant, raised, score, threshold, contributions,"
-            " in_maintenance, is_queued) VALUES (:alert, :machine, :bundle, :digest, :file, :engine, :variant, :time, :score,"
-            " :threshold, :contributions, :in_maintenance, :is_queued)",
-            {name: value for name, value in values.items() if name != "event"},
-        ).lastrowid
-        if stored.evidence is not None:
-            db.execute("INSERT INTO evidence VALUES (?, ?)", (row, stored.evidence))
-        return True
-    when, why = ("cleared", "clear_reason") if event.kind == "cleared" else ("acknowledged", "acknowledged_by")
-    changed = db.execute(
-        f"UPDATE alerts SET {when} = ?, {why} = ? WHERE id = ? AND {when} IS NULL",
-        (event.time, event.reason, event.alert),
-    ).rowcount
-    return changed > 0 or known is None  # of an alert nothing is known of: passed on
-
-
-def _queue(db: sqlite3.Connection, message: Outgoing) -> None:
-    """Put a message at the end of the outbox; a retained one takes the place of any other for its topic."""
-    if message.retain:
-        db.execute("DELETE FROM outbox WHERE retain AND topic = ? AND id <> ?", (message.topic, message.id))
-    db.execute(
-        "INSERT OR IGNORE INTO outbox (id, topic, payload, retain, kind, alert, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        message[:7],
-    )

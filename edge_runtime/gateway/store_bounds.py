@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from typing import Protocol
 
 from edge_runtime.errors import StoreError
-from edge_runtime.gateway.config import Storage
 from edge_runtime.gateway.event import LostAlerts
-from edge_runtime.gateway.store_open import CORRUPT, NAME
+from edge_runtime.gateway.store_open import CORRUPT, NAME, RESERVE
 from edge_runtime.gateway.store_rows import Changes, event_message
-from edge_runtime.gateway.store_tables import PAGE, place
+from edge_runtime.gateway.store_tables import PAGE, UNSENT, place
 from edge_runtime.readings import LATEST
 
 MB = 2**20
@@ -25,7 +25,9 @@ _STEADY_S = 3600.0
 _DAY = 86_400_000_000
 _HISTORY_CHUNK, _EVIDENCE_CHUNK, _ALERT_CHUNK = 5000, 20, 100
 _CLEARED = "cleared IS NOT NULL"
-_SENT = "NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.alert = alerts.id)"
+_SENT = f"NOT EXISTS (SELECT 1 FROM outbox WHERE {UNSENT})"
+_MATTERS = "NOT retain AND kind <> 'lost' AND id NOT IN (SELECT id FROM done)"
+"""Messages whose loss is to be told of."""
 
 
 class WallClock(Protocol):
@@ -40,28 +42,44 @@ class WallClock(Protocol):
         ...
 
 
+class Limits(Protocol):
+    """The part of a `config.Storage` that the store looks at."""
+
+    @property
+    def max_mb(self) -> float:
+        """Of all its files."""
+        ...
+
+    @property
+    def keep_days(self) -> float:
+        """What is older is deleted."""
+        ...
+
+
 class Bounds:
     """Makes room in a database, and counts what it cost."""
 
-    def __init__(self, folder: str, limits: Storage, clock: WallClock, topic: str) -> None:
-        """`topic` is where messages about lost alerts go. Raises `StoreError` if the limit is too small to be kept."""
+    def __init__(self, folder: str, limits: Limits, clock: WallClock, topic: str, next_row: Callable[[], int]) -> None:
+        """`topic` is where messages about lost alerts go, `next_row` the place of one in the outbox. Raises `StoreError` if the limit is too small to be kept."""
         if limits.max_mb < SMALLEST_MB:
             raise StoreError(f"{folder}: expected at least {SMALLEST_MB:g} MB (storage.max_mb), got {limits.max_mb:g}")
         self.most = int(limits.max_mb * MB)
         self.wal_bytes = min(2 * MB, self.most // 8)
         """The write-ahead log is emptied when it is so large."""
+        self.reserve = min(256 * 1024, self.most // 32)
+        """Bytes kept free on the disk by a file."""
         self.counters = dict.fromkeys(("history", "evidence", "alerts", "lost", "corrupt"), 0)
         """Deleted since the start for want of room or by age: rows, and `corrupt` files; `lost` are alerts that were never sent."""
         self.notices: list[str] = []
         """What must be told loudly."""
-        self._folder, self._clock, self._topic = folder, clock, topic
+        self._folder, self._clock, self._topic, self._next_row = folder, clock, topic, next_row
         self._keep = int(limits.keep_days * _DAY)
         self._offset, self._steady_since, self._next_age = clock.wall() - clock.monotonic(), clock.monotonic(), 0.0
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of files: `database`, `wal`, `shm`, `corrupt` (damaged ones, moved aside), `journal` (if in the same folder)."""
-        kinds = {NAME: "database", f"{NAME}-wal": "wal", f"{NAME}-shm": "shm"}
-        sizes = dict.fromkeys(("database", "wal", "shm", "corrupt", "journal"), 0)
+        """Bytes of files: `database`, `wal`, `shm`, `reserve`, `corrupt` (damaged ones, moved aside), `journal` (if in the same folder)."""
+        kinds = {NAME: "database", f"{NAME}-wal": "wal", f"{NAME}-shm": "shm", RESERVE: "reserve"}
+        sizes = dict.fromkeys((*kinds.values(), "corrupt", "journal"), 0)
         for entry in os.scandir(self._folder):
             kind = "corrupt" if entry.name.startswith(NAME + CORRUPT) else kinds.get(entry.name)
             kind = "journal" if kind is None and entry.name.startswith("journal") else kind
@@ -90,7 +108,7 @@ class Bounds:
     def make_room(self, db: sqlite3.Connection, growth: int, written: int) -> None:
         """Before a transaction that adds `growth` bytes and writes `written` into the log. Raises `sqlite3.Error`."""
         sizes = self._without_corrupt()
-        log = max(self.wal_bytes, sizes["wal"], written) + sizes["shm"] + sizes["journal"]
+        log = max(self.wal_bytes, sizes["wal"], written) + sizes["shm"] + sizes["journal"] + self.reserve
         most = (self.most - log) // PAGE
         need = growth // PAGE + 16  # pages; a few for the inner nodes of the trees
         if _used(db) + need > most:
@@ -173,27 +191,23 @@ class Bounds:
         return self._count("alerts", len(rows))
 
     def _unsent(self, db: sqlite3.Connection) -> int:
-        """Delete the oldest alerts that were not sent; how many and of when is in the outbox instead, in the same transaction."""
+        """Delete the oldest alerts that were not sent; how many and of when is in the outbox instead, in the same transaction.
+
+        A machine's silence, of which there is a message alone, counts as one.
+        """
         db.execute("BEGIN IMMEDIATE")
-        oldest = db.execute("SELECT DISTINCT alert FROM outbox WHERE alert IS NOT NULL ORDER BY row LIMIT 8").fetchall()
-        rows = db.execute(
-            f"SELECT row, id, raised FROM alerts WHERE id IN ({','.join('?' * len(oldest))})",
-            [row[0] for row in oldest],
-        ).fetchall()
-        missing = {alert for (alert,) in oldest} - {
-            row[1] for row in rows
-        }  # messages about alerts that were deleted before
-        for alert in missing:
-            created = db.execute("SELECT min(created) FROM outbox WHERE alert = ?", (alert,)).fetchone()[0]
-            rows.append((None, alert, created))
-        for _, alert, _ in rows:
-            db.execute("DELETE FROM outbox WHERE alert = ?", (alert,))
-        _forget(db, [row[:2] for row in rows])
-        if rows:
-            self._tell(db, [row[2] for row in rows])
+        about = f"SELECT coalesce(alert, id), min(created) FROM outbox WHERE {_MATTERS} GROUP BY 1 ORDER BY min(row) LIMIT 8"
+        times = []
+        for alert, created in db.execute(about).fetchall():
+            rows = db.execute("SELECT row, id, raised FROM alerts WHERE id = ?", (alert,)).fetchall()
+            _forget(db, [row[:2] for row in rows])
+            db.execute(f"DELETE FROM outbox WHERE coalesce(alert, id) = ? AND {_MATTERS}", (alert,))
+            times.append(rows[0][2] if rows else created)
+        if times:
+            self._tell(db, times)
         db.execute("COMMIT")
-        self._count("alerts", len(rows))
-        return self._count("lost", len(rows))
+        self._count("alerts", len(times))
+        return self._count("lost", len(times))
 
     def _tell(self, db: sqlite3.Connection, raised: list[int]) -> None:
         """Queue a message about lost alerts; one that was not sent yet is taken back, and told of in this one."""
@@ -206,8 +220,8 @@ class Bounds:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
         message = event_message(LostAlerts(count, total, first, last), self._topic, int(self._clock.wall() * 1e6))
         db.execute(
-            "INSERT INTO outbox (id, topic, payload, retain, kind, created) VALUES (?, ?, ?, 0, 'lost', ?)",
-            (message.id, message.topic, message.payload, message.created),
+            "INSERT INTO outbox (row, id, topic, payload, retain, kind, created) VALUES (?, ?, ?, ?, 0, 'lost', ?)",
+            (self._next_row(), message.id, message.topic, message.payload, message.created),
         )
 
     def _count(self, what: str, rows: int) -> int:

@@ -10,10 +10,12 @@ import time
 from typing import NamedTuple
 
 from edge_runtime.errors import StoreError
-from edge_runtime.gateway.store_tables import APPLICATION, MIGRATIONS, PAGE, TABLES, migrate
+from edge_runtime.gateway.store_tables import APPLICATION, DONE, MIGRATIONS, PAGE, TABLES, migrate
 
 NAME = "store.db"
 LOCK = "store.lock"
+RESERVE = "store.reserve"
+"""A file that is there to be deleted when the disk is full: with its room the database can be opened, and a few alerts written."""
 CORRUPT = ".corrupt-"
 """What a damaged database's name goes on with, and then the time it was found so."""
 
@@ -68,6 +70,29 @@ def _lock(file: int) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def make_reserve(folder: str, size: int) -> None:
+    """Take some room for bad times, if there is any and it is not taken yet."""
+    path = os.path.join(folder, RESERVE)
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.getsize(path) > size:
+            os.truncate(path, size)
+        return
+    try:
+        with open(path, "wb", buffering=0) as file:
+            file.write(os.urandom(size))  # which no file system makes smaller
+    except OSError:
+        give_reserve(folder)
+
+
+def give_reserve(folder: str) -> bool:
+    """Free the room that was taken for bad times; False: it was not there."""
+    try:
+        os.unlink(os.path.join(folder, RESERVE))
+    except OSError:
+        return False
+    return True
 
 
 def open_database(path: str, wall: float, wal_bytes: int) -> Opened:
@@ -158,6 +183,7 @@ def _connect(path: str, wal_bytes: int) -> sqlite3.Connection:
         ):
             connection.execute(f"PRAGMA {setting}").fetchall()
         migrate(connection, path)
+        connection.execute(DONE)
     except BaseException:
         connection.close()
         raise

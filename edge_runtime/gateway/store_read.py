@@ -13,11 +13,11 @@ from typing import Any
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway.store_open import NAME
 from edge_runtime.gateway.store_rows import HistoryRow, MachineState, MaintenanceRecord, Outgoing, StoredAlert
-from edge_runtime.gateway.store_tables import APPLICATION, COUNTS, MIGRATIONS, PLACES, place
+from edge_runtime.gateway.store_tables import APPLICATION, COUNTS, DONE, MIGRATIONS, PLACES, UNSENT, place
 
-_ALERT = """
+_ALERT = f"""
 SELECT id, machine, bundle, digest, file, engine, variant, raised, score, threshold, contributions, in_maintenance, cleared, clear_reason,
-    acknowledged, acknowledged_by, is_queued AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.alert = alerts.id),
+    acknowledged, acknowledged_by, is_queued AND NOT EXISTS (SELECT 1 FROM outbox WHERE {UNSENT}),
     EXISTS (SELECT 1 FROM evidence WHERE evidence.alert = alerts.row)
 FROM alerts """
 _OUTGOING = "SELECT id, topic, payload, retain, kind, alert, created, row FROM outbox "
@@ -67,12 +67,14 @@ class Reader:
 
     def waiting(self, after: int = 0, limit: int = -1) -> list[Outgoing]:
         """Messages of the outbox whose row is later than `after`, in the order they were queued; at most `limit`, -1 for all."""
-        rows = self._rows(_OUTGOING + "WHERE row > ? ORDER BY row LIMIT ?", after, limit)
+        rows = self._rows(
+            _OUTGOING + "WHERE row > ? AND id NOT IN (SELECT id FROM done) ORDER BY row LIMIT ?", after, limit
+        )
         return [Outgoing(*row)._replace(retain=bool(row[3])) for row in rows]
 
     def waiting_count(self) -> int:
         """Messages in the outbox."""
-        return int(self._rows("SELECT count(*) FROM outbox")[0][0])
+        return int(self._rows("SELECT count(*) FROM outbox WHERE id NOT IN (SELECT id FROM done)")[0][0])
 
     def machine_states(self, digest: str) -> list[MachineState]:
         """The saved states of a bundle's machines, by name."""
@@ -138,11 +140,22 @@ def open_reader(folder: str) -> Reader:
 
 def _read_only(path: str) -> sqlite3.Connection:
     address = f"file:{os.path.abspath(path).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=ro"
-    if not os.path.exists(path + "-wal") and not os.access(os.path.dirname(path), os.W_OK):
-        address += "&immutable=1"  # nobody has it open, and the files that sharing needs cannot be made here
+    try:
+        return _checked(path, address)
+    except sqlite3.OperationalError:
+        if os.path.exists(path + "-wal"):
+            raise
+        return _checked(
+            path, address + "&immutable=1"
+        )  # nobody has it open, and the files of sharing cannot be made here
+
+
+def _checked(path: str, address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, isolation_level=None)
     try:
         connection.execute("PRAGMA busy_timeout = 2000")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(DONE)
         application, version = (
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )

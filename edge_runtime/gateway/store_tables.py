@@ -32,10 +32,9 @@ CREATE TABLE alerts (
 CREATE TABLE evidence (alert INTEGER PRIMARY KEY, data BLOB NOT NULL);  -- by alerts.row
 CREATE TABLE forgotten (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);  -- alerts deleted for want of room
 CREATE TABLE outbox (
-    row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
     retain INTEGER NOT NULL, kind TEXT NOT NULL, alert TEXT, created INTEGER NOT NULL
 );
-CREATE INDEX outbox_alert ON outbox (alert) WHERE alert IS NOT NULL;
 CREATE INDEX outbox_topic ON outbox (topic) WHERE retain;
 CREATE TABLE history (
     place INTEGER PRIMARY KEY,  -- milliseconds of the start, times 2^20, plus machines.id: a save appends to the last page
@@ -48,6 +47,12 @@ CREATE TABLE maintenance (
 
 MIGRATIONS = (_FIRST,)
 """Scripts; number N brings a database of `user_version` N to N + 1. Never changed once released, only added to."""
+
+DONE = "CREATE TEMP TABLE done (id TEXT PRIMARY KEY) WITHOUT ROWID"
+"""Messages of the outbox that the broker has: in memory until the next transaction deletes them. Every connection has one."""
+
+UNSENT = "outbox.id > alerts.id || '-' AND outbox.id < alerts.id || '.' AND outbox.id NOT IN (SELECT id FROM done)"
+"""Messages of the outbox about an alert: their ids are the alert's, `-` and the kind."""
 
 PLACES = 20
 """Bits of the machine in a `history.place`: the milliseconds of the interval's start are above them."""

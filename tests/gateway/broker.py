@@ -40,8 +40,10 @@ class Broker:
     """Start, stop, kill, start again: always on the same port, with what it has stored."""
 
     def __init__(self, folder: Path, *options: str, users: dict[str, str] | None = None) -> None:
-        """`options` are lines of mosquitto.conf. `users`: names and passwords; without, everyone may log in."""
+        """`options` are lines of mosquitto.conf, for `port`. `users`: names and passwords; without, everyone may log in."""
         self.port = free_port()
+        self.open_port = free_port()
+        """Another way in, for those that are not tested: without password, TLS and ACL."""
         self.folder = folder
         self._program = mosquitto()
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,6 +53,7 @@ class Broker:
     def configure(self, *options: str, users: dict[str, str] | None = None) -> None:
         """Another configuration, from the next start on."""
         lines = [
+            "per_listener_settings true",
             f"listener {self.port} 127.0.0.1",
             "persistence true",
             f"persistence_location {self.folder}/",
@@ -67,7 +70,8 @@ class Broker:
             file.chmod(0o600)
             subprocess.run(["mosquitto_passwd", "-U", str(file)], check=True, capture_output=True, timeout=60)
             lines += ["allow_anonymous false", f"password_file {file}"]
-        (self.folder / "mosquitto.conf").write_text("\n".join([*lines, *options]) + "\n")
+        others = [f"listener {self.open_port} 127.0.0.1", "allow_anonymous true"]
+        (self.folder / "mosquitto.conf").write_text("\n".join([*lines, *options, *others]) + "\n")
 
     @property
     def log(self) -> str:

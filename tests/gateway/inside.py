@@ -100,6 +100,8 @@ class TestClient:
 
     def start(self) -> None: ...
 
+    def pause(self) -> None: ...
+
     def stop(self) -> None: ...
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
@@ -126,9 +128,6 @@ class TestClient:
         return tokens
 
     def lost(self) -> list[int]:
-        return []
-
-    def refused(self) -> list[tuple[int, str]]:
         return []
 
 

@@ -220,7 +220,7 @@ def test_what_cannot_be_stored_is_sent_and_stored_later(bench: Bench, monkeypatc
     """While the disk is full readings are scored and alerts come; the store has them once it can be written."""
     gateway = bench.start()
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise StoreError("store.db: cannot be written: database or disk is full")
 
     stream = readings(1, 40)

@@ -25,6 +25,8 @@ class Ledger:
     def acknowledge(self, messages: Sequence[Message]) -> None:
         self.acknowledged += messages
 
+    def pause(self) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -185,3 +187,19 @@ def test_a_source_that_waits_for_room_goes_on_when_it_is_taken() -> None:
     inbox.take(0, 0)
     source.join()
     assert waited == [True]
+
+
+@pytest.mark.parametrize("has_flooded", [False, True])
+def test_at_most_so_many_are_taken_and_the_rest_stays(has_flooded: bool) -> None:
+    """In order, whatever was dropped before, and the room that was taken is free again."""
+    inbox = Inbox(limit=10 if has_flooded else 100)
+    for number in range(12):
+        inbox.put(message(f"t{number % 3}", number))
+    whole = [each.token for each in inbox.take(0, 0, 4)]
+    inbox.put(message("t0", 12))
+    while waiting := inbox.take(0, 0, 4):
+        assert len(waiting) <= 4
+        whole += [each.token for each in waiting]
+    assert whole == sorted(whole)
+    assert len(whole) == 13 - inbox.dropped
+    assert all(inbox.put(message("t", number)) for number in range(10))  # as much as at first

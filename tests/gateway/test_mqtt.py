@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,71 +19,17 @@ from typing import Any
 import broker as mosquitto
 import pytest
 from network import Network
+from peer import PATIENCE_S, Peer, until
 
 from edge_runtime.gateway.config import MQTT, TLS
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.mqtt import UNDER_WAY, MqttClient
 from edge_runtime.gateway.mqtt_login import RECEIVE_MAXIMUM, Timing
+from edge_runtime.gateway.mqtt_receipts import MOST_UNSAFE
 
 QUICK = Timing(first_wait=0.05, longest_wait=0.2, connect=5.0, answer=30.0, stop=5.0)
-PATIENCE_S = 30.0
-
 VERSIONS = pytest.mark.parametrize("version", ["3.1.1", "5"])
-
-
-def until(condition: Callable[[], Any], what: str = "") -> Any:
-    """Its value, as soon as it is true."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.005)  # the condition is of another program
-    raise AssertionError(f"not within {PATIENCE_S} s: {what or condition}")
-
-
-class Peer:
-    """Someone else at the broker: sends readings, and sees what the gateway sends. paho's own loop, apart from what is tested."""
-
-    def __init__(
-        self, port: int, *topics: str, name: str = "", user: str | None = None, password: str | None = None
-    ) -> None:
-        from paho.mqtt.client import Client, MQTTMessage
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
-        self.messages: list[MQTTMessage] = []
-        self._subscribed = threading.Event()
-        self._client = Client(
-            CallbackAPIVersion.VERSION2, name, clean_session=not name, protocol=MQTTProtocolVersion.MQTTv311
-        )
-        self._client.reconnect_delay_set(1, 1)
-        self._client.username_pw_set(user, password)
-        self._client.max_inflight_messages_set(0)
-        self._client.on_message = lambda client, data, message: self.messages.append(message)
-        self._client.on_connect = lambda client, *rest: client.subscribe([(topic, 1) for topic in topics or ("none",)])
-        self._client.on_subscribe = lambda *rest: self._subscribed.set()
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        assert self._subscribed.wait(PATIENCE_S)
-
-    def send(self, topic: str, payload: bytes | str, *, qos: int = 1, retain: bool = False) -> None:
-        """Returns when the broker has it."""
-        self._client.publish(topic, payload, qos, retain).wait_for_publish(PATIENCE_S)
-
-    def send_all(self, topic: str, payloads: list[bytes]) -> None:
-        """Returns when the broker has them all."""
-        infos = [self._client.publish(topic, payload, 1) for payload in payloads]
-        for info in infos:
-            info.wait_for_publish(PATIENCE_S)
-
-    def payloads(self, topic: str) -> list[bytes]:
-        """What came on the topic, in order."""
-        return [bytes(message.payload) for message in list(self.messages) if message.topic == topic]
-
-    def close(self) -> None:
-        """Goodbye."""
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 class Gateway:
@@ -198,6 +143,27 @@ def test_messages_come_in_order_with_topic_and_payload(broker: mosquitto.Broker,
         assert gateway.take(1) == [b"at most once"]
         assert gateway.client.problems == ()
         assert gateway.client.reconnects == 0
+    peer.close()
+
+
+@VERSIONS
+def test_a_backlog_comes_no_faster_than_it_is_taken(broker: mosquitto.Broker, version: str) -> None:
+    """Whatever the broker makes of the Receive Maximum: the inbox, which drops what it has no room for, does not fill."""
+    peer = Peer(broker.port)
+    Gateway(broker.port, version=version).connect().client.stop()
+    peer.send_all("plant/m/readings", [b"%d" % number for number in range(3 * MOST_UNSAFE)])
+    with Gateway(broker.port, version=version) as gateway:
+        come: list[bytes] = []
+        end = time.monotonic() + 2 * PATIENCE_S
+        while len(come) < 3 * MOST_UNSAFE and time.monotonic() < end:
+            messages = gateway.inbox.take(0.2, 0.1, 10)
+            come += [message.payload for message in messages]
+            gateway.client.acknowledge(messages)
+            assert len(gateway.inbox) <= MOST_UNSAFE
+            if len(come) == 100:
+                time.sleep(0.5)  # time in which the broker could send everything
+        assert come == [b"%d" % number for number in range(3 * MOST_UNSAFE)]
+        assert gateway.inbox.dropped == 0
     peer.close()
 
 

@@ -290,6 +290,40 @@ def test_what_was_sent_from_memory_counts_as_sent(store: Store) -> None:
     assert [alert.is_sent for alert in store.alerts()] == [True]
 
 
+def test_deliveries_wait_for_company(tmp_path: Path) -> None:
+    """They write nothing by themselves, and count at once; they are deleted with the next transaction, at the end, or after a while.
+
+    After a crash before, the messages are there again.
+    """
+    clock = SetClock()
+    store = Store(str(tmp_path), Storage(folder=str(tmp_path)), clock)
+    for number in range(4):
+        store.commit(raised(f"a{number}"))
+
+    def on_disk() -> list[str]:
+        reader = open_reader(str(tmp_path))
+        ids = [str(each.alert) for each in reader.waiting()]
+        reader.close()
+        return ids
+
+    before = (tmp_path / "store.db-wal").read_bytes()
+    store.commit(delivered("a0-raised"))
+    assert (tmp_path / "store.db-wal").read_bytes() == before
+    assert on_disk() == ["a0", "a1", "a2", "a3"]
+    assert [each.alert for each in store.waiting()] == ["a1", "a2", "a3"]
+    assert store.waiting_count() == 3
+    assert [alert.is_sent for alert in store.alerts()] == [False, False, False, True]
+    store.commit(cleared("a0"))
+    assert on_disk() == ["a1", "a2", "a3", "a0"]
+    store.commit(delivered("a1-raised"))
+    clock.advance(301)
+    store.commit(delivered("a2-raised"))
+    assert on_disk() == ["a3", "a0"]
+    store.commit(delivered("a3-raised"))
+    store.close()
+    assert on_disk() == ["a0"]
+
+
 WRITER = """
 import os, sys
 sys.path[:0] = sys.argv[2:]

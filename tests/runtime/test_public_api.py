@@ -12,7 +12,8 @@ from edge_runtime import errors
 
 PUBLIC = [
     "Alert", "AnomaliteError", "BundleError", "Detector", "EngineError", "ExportError", "ExtraMissingError", "InputError",
-    "OutputError", "Reading", "ReadingError", "RunError", "SchemaError", "TableError", "TrainingError", "Verdict", "Verdicts", "load",
+    "OutputError", "PayloadError", "Reading", "ReadingError", "RunError", "SchemaError", "StateError", "StoreError", "TableError",
+    "TrainingError", "Verdict", "Verdicts", "load",
 ]  # fmt: skip
 
 
