@@ -161,6 +161,7 @@ def test_the_alarm_is_in_mqtt_in_the_metrics_and_on_the_page(bench: Bench) -> No
 
     answer = bench.run(bench.command("anomalite replay", ID=alert["alert"]))
     assert repr(alert["score"]) in answer
+    assert answer.endswith("the same to the bit\n")
 
     gateway.send_signal(signal.SIGKILL)
     gateway.wait()
