@@ -62,7 +62,7 @@ class Desk:
                 continue
             if stored.acknowledged is not None:
                 self.acknowledged.add(stored.id)
-            if stored.in_maintenance and not stored.is_sent:
+            if stored.in_maintenance and not stored.is_queued:
                 self.held_back[stored.machine] = event
             else:
                 self.held_back.pop(stored.machine, None)
@@ -117,7 +117,7 @@ class Desk:
             if before is None:
                 return
             fleet.open[turn.machine] = before.id
-            if before.in_maintenance and not before.is_sent:
+            if before.in_maintenance and not before.is_queued:
                 self.held_back[before.machine] = AlertEvent(
                     "raised", before.id, before.machine, before.bundle, before.digest, before.raised, before.score,
                     before.threshold, before.contributions,

@@ -155,9 +155,10 @@ class Fleet:
     ) -> None:
         """Remember what the verdicts (B,) say of their machines; `heard` (B,): when the readings arrived, monotonic."""
         ids, codes = verdicts.machines, verdicts.status_codes
-        np.maximum.at(self.heard, ids, heard)
         np.add.at(self.counts, ids, 1)
         is_late = (codes == GAP) & (times <= self.newest[ids])
+        # One that sends late readings only, because its clock stands still, is as unwatched as one that sends none.
+        np.maximum.at(self.heard, ids[~is_late], heard[~is_late])
         np.maximum.at(self.newest, ids, times)
         scored = codes == SCORED
         self.scores[ids[scored]] = verdicts.scores[scored]
@@ -198,6 +199,12 @@ class Fleet:
             now[machines] = SILENT
             self._set(machines, now, wall)
         return [int(machine) for machine in machines]
+
+    def follow_clock(self, step: float) -> None:
+        """The wall clock was set by `step` seconds: so was the time since when each machine is as it is."""
+        count = len(self.names)
+        self.since[:count][self.since[:count] != 0] += step
+        self.changed.update(range(count))
 
     def take_heard(self) -> list[int]:
         """The machines that were silent and are heard again, each once."""

@@ -243,6 +243,7 @@ class Gateway:
         self._changes.maintenance += p.desk.work.shift(step)
         for number, fleet in enumerate(p.fleets):
             self._shift(number, fleet.timeline.moved(step), step)
+            fleet.follow_clock(step / 1e6)
 
     def _shift(self, number: int, machines: Sequence[int], step: int) -> None:
         """The clock that some machines' readings are stamped by was set: their windows and alarms go on."""

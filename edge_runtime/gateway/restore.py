@@ -57,7 +57,7 @@ class Restore(NamedTuple):
         elif offset is not None:
             self._follow_clock(restored, now - round(self.clock.monotonic() * 1e6) - offset)
         for number, fleet in enumerate(self.fleets):
-            for machine in sorted(machine for group, machine in restored if group == number):
+            for machine in range(len(fleet.names)):
                 self._resume_time(fleet, machine, now)
                 self._agree(fleet, machine, now, changes)
             self.keeper.begin_counting(number)
@@ -70,14 +70,23 @@ class Restore(NamedTuple):
             if isinstance(entry, Restored):
                 if self._recall(fleet, entry.machine, entry.state):
                     restored.add((entry.group, entry.machine))
-            else:
-                self._replay(fleet, entry, now, changes)
+            else:  # without its state, a machine's readings would raise other alerts than they did
+                known = np.array([(entry.group, machine) in restored for machine in entry.ids.tolist()])
+                if known.any():
+                    tick = Tick(entry.group, entry.ids[known], entry.times[known], entry.values[known])
+                    self._replay(fleet, tick, now, changes)
         for line in self.keeper.journal.problems:
             self.log("journal_damaged", "warning", fault=line)
         return restored
 
     def _take_up_alerts(self, now: int, changes: Changes) -> None:
         """The alerts that are open after the last readings; their machines, which may have appeared once, are taken in first."""
+        for fleet in self.fleets:
+            for machine, alert in list(fleet.open.items()):
+                known = self.store.alert(alert)
+                if known is not None and known.cleared is not None:  # after the end of a journal that lost some of it
+                    del fleet.open[machine]
+                    self.desk.held_back.pop(fleet.names[machine], None)
         alerts = self.store.open_alerts()
         for stored in alerts:
             if not any(stored.machine in fleet.index for fleet in self.fleets):

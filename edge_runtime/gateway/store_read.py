@@ -17,7 +17,7 @@ from edge_runtime.gateway.store_tables import APPLICATION, COUNTS, DONE, MIGRATI
 
 _ALERT = f"""
 SELECT id, machine, bundle, digest, file, engine, variant, raised, score, threshold, contributions, in_maintenance, cleared, clear_reason,
-    acknowledged, acknowledged_by, is_queued AND NOT EXISTS (SELECT 1 FROM outbox WHERE {UNSENT}),
+    acknowledged, acknowledged_by, is_queued, is_queued AND NOT EXISTS (SELECT 1 FROM outbox WHERE {UNSENT}),
     EXISTS (SELECT 1 FROM evidence WHERE evidence.alert = alerts.row)
 FROM alerts """
 _OUTGOING = "SELECT id, topic, payload, retain, kind, alert, created, row FROM outbox "
@@ -174,6 +174,7 @@ def _alert(row: tuple[Any, ...]) -> StoredAlert:
         threshold=_number(alert.threshold),
         contributions=json.loads(row[10]),
         in_maintenance=bool(alert.in_maintenance),
+        is_queued=bool(alert.is_queued),
         is_sent=bool(alert.is_sent),
         has_evidence=bool(alert.has_evidence),
     )

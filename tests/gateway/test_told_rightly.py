@@ -1,0 +1,243 @@
+"""What people are told stays true over restarts, power cuts, work, wrong clocks and faults of disk and engine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import handmade
+import pytest
+from gateway.inside import START, Bench
+
+from edge_runtime.errors import AnomaliteError, EngineError, InputError, PayloadError, StateError, StoreError
+from edge_runtime.gateway.lines import Lines
+from edge_runtime.gateway.store import Store
+
+GROUP = """
+[[groups]]
+bundle = "pump.anomalite"
+topic = "plant/{machine}/readings"
+machines = ["a", "b"]
+[groups.payload]
+time = "ts"
+"""
+BY_ARRIVAL = GROUP.replace('[groups.payload]\ntime = "ts"\n', "")
+TOPIC = "plant/a/readings"
+NORMAL, FAULT = 0.0, 9.0
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Iterator[Callable[[str], Bench]]:
+    """Makes a bench, on whose bundle (T = 4, C = 2, a reading a second, gaps of 3 s, threshold 1) nothing has run yet."""
+    benches = []
+
+    def make(text: str) -> Bench:
+        handmade.sealed(tmp_path / "pump.anomalite")
+        benches.append(Bench(tmp_path, text))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        if bench.gateway is not None:
+            bench.gateway.stop()
+
+
+def feed(bench: Bench, first: int, count: int, value: float, *, topic: str = TOPIC) -> None:
+    """Readings, a second apart."""
+    bench.feed(topic, [{"ts": START + first + row, "c0": value, "c1": value} for row in range(count)])
+
+
+def idle(bench: Bench, seconds: int) -> None:
+    """Nothing comes for so long."""
+    for _ in range(seconds):
+        bench.clock.go(1.0)
+        bench.tick()
+
+
+def kinds(bench: Bench, machine: str = "a") -> list[str]:
+    """Of all that was told of a machine, in order."""
+    return [alert["kind"] for alert in bench.broker.alerts() if alert["machine"] == machine]
+
+
+def test_a_machine_whose_clock_stands_still_is_silent(begun: Callable[[str], Bench]) -> None:
+    """Its readings are all late and change nothing: nobody may think that it is watched."""
+    bench = begun(GROUP)
+    gateway = bench.start()
+    feed(bench, 0, 8, NORMAL)
+    bench.feed(TOPIC, [{"ts": START + 7, "c0": FAULT, "c1": FAULT}] * 90)
+    assert gateway.parts.fleets[0].state_name(0) == "silent"
+    assert kinds(bench) == ["silent"]
+
+
+def test_a_silence_that_was_told_ends_for_people_too_after_a_restart(begun: Callable[[str], Bench]) -> None:
+    """The machine is heard again soon after the restart: that is told, and the silence is not told twice."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    idle(bench, 70)
+    assert kinds(bench) == ["silent"]
+    bench.crash()
+    gateway = bench.start()
+    assert gateway.parts.fleets[0].state_name(0) == "silent"
+    idle(bench, 70)
+    assert kinds(bench) == ["silent"]
+    feed(bench, 150, 3, NORMAL)
+    assert kinds(bench) == ["silent", "heard"]
+    silent, heard = (alert for alert in bench.broker.alerts() if alert["machine"] == "a")
+    assert silent["id"].removesuffix("-silent") == heard["id"].removesuffix("-heard")
+    bench.crash()
+    gateway = bench.start()
+    assert gateway.parts.fleets[0].state_name(0) != "silent"
+
+
+def test_a_silence_told_before_work_ends_for_people_during_it(begun: Callable[[str], Bench]) -> None:
+    """The work is often what makes the machine speak again."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    idle(bench, 70)
+    bench.broker.send("anomalite/hall/commands", {"command": "maintenance", "machines": ["a"], "minutes": 10})
+    idle(bench, 2)
+    feed(bench, 90, 3, NORMAL)
+    assert kinds(bench) == ["silent", "heard"]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_machine_that_went_silent_during_work_and_stays_so_is_told_after_it(
+    begun: Callable[[str], Bench], is_restarted: bool
+) -> None:
+    """Somebody forgot to switch it on again. One that is heard before the work is over raises nothing."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    bench.broker.send("anomalite/hall/commands", {"command": "maintenance", "machines": ["a", "b"], "minutes": 3})
+    idle(bench, 100)
+    assert kinds(bench) == kinds(bench, "b") == []
+    if is_restarted:
+        bench.crash()
+        bench.start()
+    feed(bench, 120, 2, NORMAL, topic="plant/b/readings")
+    assert kinds(bench, "b") == []
+    idle(bench, 100)
+    assert kinds(bench) == ["silent"]
+
+
+def test_states_of_another_version_leave_no_alert_open(begun: Callable[[str], Bench], monkeypatch: Any) -> None:
+    """After an upgrade that cannot read the states: the open alert is cleared, and raised again if there is reason to."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    feed(bench, 8, 4, FAULT)
+    assert kinds(bench) == ["raised"]
+    bench.crash()
+
+    def refuse(*_: Any) -> None:
+        raise StateError("expected a machine's state of this bundle and version, got one that is laid out otherwise")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_runtime.gateway.fleet.recall", refuse)
+        bench.start()
+    bench.tick()
+    assert kinds(bench) == ["raised", "cleared"]
+    assert bench.broker.alerts()[1]["reason"] == "state lost"
+    feed(bench, 12, 8, FAULT)
+    assert kinds(bench) == ["raised", "cleared", "raised"]
+
+
+def test_a_journal_from_before_the_power_cut_does_not_hide_a_later_alert(begun: Callable[[str], Bench]) -> None:
+    """On a card the journal may lose its end: the database knows that the first alert is over, and which one is open."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    feed(bench, 8, 4, FAULT)
+    shutil.copytree(bench.folder / "journal", bench.folder / "kept")
+    feed(bench, 12, 12, NORMAL)
+    feed(bench, 24, 4, FAULT)
+    assert kinds(bench) == ["raised", "cleared", "raised"]
+    bench.crash()
+    shutil.rmtree(bench.folder / "journal")
+    (bench.folder / "kept").rename(bench.folder / "journal")
+    bench.clock.power_cut(2.0)
+    gateway = bench.start()
+    (alert,) = gateway.parts.store.open_alerts()
+    assert gateway.parts.fleets[0].open == {0: alert.id}
+    feed(bench, 31, 12, NORMAL)
+    assert kinds(bench) == ["raised", "cleared", "raised", "cleared"]
+    assert bench.broker.alerts()[3]["alert"] == alert.id
+
+
+def test_a_name_is_one_machine_in_the_whole_gateway(begun: Callable[[str], Bench]) -> None:
+    """The same name on another group's topic would overwrite its state and end its alerts: it is refused."""
+    other = GROUP.replace("pump", "fan").replace("plant", "power").replace('machines = ["a", "b"]', "appear = 3")
+    bench = begun(GROUP.replace('machines = ["a", "b"]', "appear = 3") + other)
+    handmade.sealed(bench.folder / "fan.anomalite", handmade.manifest(4, 2, name="fan"))
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    feed(bench, 0, 8, NORMAL, topic="power/a/readings")
+    feed(bench, 8, 4, FAULT, topic="power/a/readings")
+    feed(bench, 8, 4, FAULT)
+    bench.crash()
+    gateway = bench.start()
+    bench.tick()
+    assert kinds(bench) == ["raised"]
+    assert [fleet.names for fleet in gateway.parts.fleets] == [["a"], []]
+
+
+def test_a_reload_that_fails_late_leaves_the_folders_free(begun: Callable[[str], Bench]) -> None:
+    """A password file that is missing, say: the configuration before it is to go on, in the same process."""
+    bench = begun(GROUP)
+
+    def fail(*_: Any) -> Any:
+        raise InputError("password_file: cannot be read")
+
+    connect, bench.broker.connect = bench.broker.connect, fail  # type: ignore[method-assign]
+    with pytest.raises(InputError):
+        bench.start()
+    bench.broker.connect = connect  # type: ignore[method-assign]
+    bench.start()
+
+
+def test_since_when_a_machine_is_as_it_is_follows_the_clock(begun: Callable[[str], Bench]) -> None:
+    """A board that boots in the past learns the time: no state is years old, on the page or in the retained message."""
+    bench = begun(BY_ARRIVAL)
+    bench.clock.ahead = 0.0
+    gateway = bench.start()
+    feed(bench, 0, 8, NORMAL)
+    bench.clock.set(START)
+    idle(bench, 3)
+    fleet = gateway.parts.fleets[0]
+    assert abs(fleet.since[0] - bench.clock.wall()) < 60
+    told = [content for topic, content in bench.broker.heard if topic.endswith("machines/a")]
+    assert told[-1]["since"][:4] == "2026"
+
+
+def test_an_alert_held_back_and_told_after_work_counts_as_told(begun: Callable[[str], Bench]) -> None:
+    """Its end is told as well, though the process was killed before it was stored."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    bench.broker.send("anomalite/hall/commands", {"command": "maintenance", "machines": ["a"], "minutes": 1})
+    feed(bench, 8, 70, FAULT)
+    assert kinds(bench) == ["raised"]
+    gateway = bench.gateway
+    assert gateway is not None
+    assert gateway.parts.store.alerts()[0].is_sent
+    feed(bench, 78, 2, NORMAL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway.parts.store, "commit", _killed)
+        with pytest.raises(Killed):
+            feed(bench, 80, 10, NORMAL)
+    bench.crash()
+    bench.start()
+    bench.tick()
+    assert kinds(bench) == ["raised", "cleared"]
+
+
+class Killed(BaseException):
+    """kill -9 at this very line."""
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise Killed
