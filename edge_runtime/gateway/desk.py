@@ -5,7 +5,7 @@ Everything goes into `Changes`, which the store writes in one transaction before
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from edge_runtime.errors import PayloadError
 from edge_runtime.gateway.alerts import Work, to_outgoing
@@ -15,6 +15,7 @@ from edge_runtime.gateway.fleet import Fleet, Turn
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.metrics import Metrics
+from edge_runtime.gateway.silences import KEY, Silences
 from edge_runtime.gateway.store_read import Reader
 from edge_runtime.gateway.store_rows import Changes, StoredAlert, StoredEvent
 
@@ -39,6 +40,7 @@ class Desk:
         """Open alerts that somebody has acknowledged, by id."""
         self.held_back: dict[str, AlertEvent] = {}
         """Open alerts that were not sent, because they were raised during known work; by machine."""
+        self.silences = Silences()
 
     def restore(self, alerts: Sequence[StoredAlert], now: int, changes: Changes) -> None:
         """Take up the open alerts of an earlier process, after its last readings were taken again (which went into `changes`).
@@ -188,7 +190,7 @@ class Desk:
         return False
 
     def follow_work(self, now: int, changes: Changes) -> None:
-        """Where known work is over, what was raised meanwhile and has not cleared is told now."""
+        """Where known work is over, what was raised meanwhile and has not cleared, and who went silent and still is, is told now."""
         ended = self.work.ended(now)
         self._mark_changed(ended)
         for machine in [name for name in self.held_back if not self.work.is_on(name, now)]:
@@ -197,22 +199,36 @@ class Desk:
             self._log(
                 "alert_raised", "warning", machine=machine, alert=event.alert, note="raised during work that is over"
             )
+        for machine in [name for name in self.silences.untold if not self.work.is_on(name, now)]:
+            self._queue(self.silences.tell(machine), now, changes)
+            changes.meta[KEY + machine] = self.silences.text(machine)
 
     def silence(self, fleet: Fleet, machine: int, now: int, changes: Changes, *, is_heard: bool) -> None:
         """A machine has gone silent, or is heard again."""
         name, newest = fleet.names[machine], int(fleet.newest[machine])
         event = Silence(
-            "heard" if is_heard else "silent", name, fleet.manifest.name, fleet.bundle.digest,
-            fleet.silent_since.get(machine) if is_heard else (newest if newest > 0 else None), now,
+            "silent", name, fleet.manifest.name, fleet.bundle.digest, newest if newest > 0 else None, now,
         )  # fmt: skip
         if is_heard:
-            fleet.silent_since.pop(machine, None)
+            began, is_told = self.silences.end(name)
+            event = (began or event)._replace(kind="heard", time=now)
         else:
-            fleet.silent_since[machine] = event.since
+            is_told = not self.work.is_on(name, now)
+            self.silences.begin(event, is_told=is_told)
         self._log(f"machine_{event.kind}", "info" if is_heard else "warning", machine=name)
         self._metrics.count_alert(name, event.kind)
-        if not self.work.is_on(name, now):
+        if is_told:
             self._queue(event, now, changes)
+        changes.meta[KEY + name] = self.silences.text(name)
+
+    def resume_silences(self, texts: Iterable[str]) -> None:
+        """Machines that were silent for an earlier process are, until they are heard."""
+        for silence in self.silences.restore(texts):
+            fleet = next((each for each in self._fleets if silence.machine in each.index), None)
+            if fleet is None:
+                self.silences.end(silence.machine)
+            else:
+                fleet.stay_silent(fleet.index[silence.machine], silence.time / 1e6)
 
     def _queue(self, event: AlertEvent | Silence, now: int, changes: Changes) -> None:
         if self._names is not None:

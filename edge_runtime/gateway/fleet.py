@@ -66,8 +66,6 @@ class Fleet:
         self.counts = np.zeros(room, np.int64)  # readings since the start
         self.faults: dict[int, tuple[str, ...]] = {}
         """The channels at fault, of machines with a sensor fault."""
-        self.silent_since: dict[int, int | None] = {}
-        """Of silent machines: the time of the last reading, as it was told."""
         self._heard_again: list[int] = []
         self.changed: set[int] = set()
         """Machines whose state has changed since somebody asked."""
@@ -199,6 +197,11 @@ class Fleet:
             now[machines] = SILENT
             self._set(machines, now, wall)
         return [int(machine) for machine in machines]
+
+    def stay_silent(self, machine: int, wall: float) -> None:
+        """The machine has been silent since an earlier process."""
+        self.states[machine], self.since[machine] = SILENT, wall
+        self.changed.add(machine)
 
     def follow_clock(self, step: float) -> None:
         """The wall clock was set by `step` seconds: so was the time since when each machine is as it is."""

@@ -16,6 +16,7 @@ from edge_runtime.gateway.intake import Intake
 from edge_runtime.gateway.journal import Restored, Tick
 from edge_runtime.gateway.keeper import CLOCK, Keeper
 from edge_runtime.gateway.log import Log
+from edge_runtime.gateway.silences import KEY
 from edge_runtime.gateway.status import MACHINE_STATES
 from edge_runtime.gateway.store import Store
 from edge_runtime.gateway.store_rows import Changes
@@ -61,6 +62,7 @@ class Restore(NamedTuple):
                 self._resume_time(fleet, machine, now)
                 self._agree(fleet, machine, now, changes)
             self.keeper.begin_counting(number)
+        self.desk.resume_silences(self.store.remembered(KEY))
 
     def _from_journal(self, now: int, changes: Changes) -> Places:
         """Each machine's newest state and the readings after it; returns the machines, by fleet and row."""

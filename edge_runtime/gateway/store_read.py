@@ -100,6 +100,11 @@ class Reader:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
         return rows[0][0] if rows else None
 
+    def remembered(self, prefix: str) -> list[str]:
+        """The remembered values, but for empty ones, whose keys begin so."""
+        rows = self._rows("SELECT value FROM meta WHERE substr(key, 1, ?) = ? AND value <> ''", len(prefix), prefix)
+        return [value for (value,) in rows]
+
     def maintenance(self) -> list[MaintenanceRecord]:
         """All known work, by its start."""
         rows = self._rows("SELECT id, machines, start, end, note, by FROM maintenance ORDER BY start, id")
