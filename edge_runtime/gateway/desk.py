@@ -5,7 +5,7 @@ Everything goes into `Changes`, which the store writes in one transaction before
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edge_runtime.errors import PayloadError
 from edge_runtime.gateway.alerts import Work, to_outgoing
@@ -70,21 +70,34 @@ class Desk:
                 self.held_back.pop(stored.machine, None)
 
     def turn(
-        self, number: int, turn: Turn, evidence: bytes | None, now: int, changes: Changes, *, is_news: bool = True
+        self,
+        number: int,
+        turn: Turn,
+        evidence: bytes | None,
+        now: int,
+        changes: Changes,
+        *,
+        is_known: Callable[[str], bool] = lambda alert: False,
+        is_news: bool = True,
     ) -> AlertEvent | None:
         """An alarm of fleet `number` went up or down, at `now` in steady time (microseconds). Returns the event, if it is one.
 
-        `evidence`: the readings that an alarm was raised by, packed; None where they cannot be had. One that is no news is neither
-        logged nor counted.
+        `evidence`: the readings that an alarm was raised by, packed; None where they cannot be had. `is_known`: whether an id is taken:
+        a machine whose clock begins anew whenever it is switched on has the same times again. One that is no news is neither logged
+        nor counted.
         """
         fleet = self._fleets[number]
-        machine, manifest = fleet.names[turn.machine], fleet.manifest
+        machine, manifest, digest = fleet.names[turn.machine], fleet.manifest, fleet.bundle.digest
+        alert, times = alert_id(machine, digest, turn.time), 1
+        while turn.is_raised and is_known(alert):
+            times += 1
+            alert = alert_id(machine, f"{digest} {times}", turn.time)
         event = AlertEvent(
             "raised" if turn.is_raised else "cleared",
-            alert_id(machine, fleet.bundle.digest, turn.time),
+            alert,
             machine,
             manifest.name,
-            fleet.bundle.digest,
+            digest,
             turn.time,
             turn.score,
             turn.threshold,
@@ -99,10 +112,10 @@ class Desk:
                 self.held_back[machine] = event
             self._record(stored, now, changes, is_sent=not at_work, is_news=is_news)
             return event
-        alert = fleet.open.pop(turn.machine, None)
-        if alert is None:
+        opened = fleet.open.pop(turn.machine, None)
+        if opened is None:
             return None
-        event = event._replace(alert=alert, reason="normal")
+        event = event._replace(alert=opened, reason="normal")
         self._close(event, now, changes, is_news=is_news)
         return event
 

@@ -121,11 +121,19 @@ class Fleet:
         for name in ("windows", "derive", "smooth", "alarm"):  # the alarm forgets its recent scores, and stays as it is
             if name in steps:
                 steps[name].restart(whose)
-        manifest = self.manifest
+        alarm, manifest = steps["alarm"], self.manifest
+        is_active = alarm.state(whose) == ACTIVE
+        told = np.array([machine in self.open for machine in whose.tolist()])
+        for machine in whose[
+            is_active & ~told
+        ].tolist():  # it went up at an earlier reading of these, whose verdict is lost
+            alarm.reset(machine)
         verdicts = Verdicts(len(ids), manifest.input_names, one_machine=False, sensors=manifest.channel_names)
         verdicts.machines[:], verdicts.times[:], verdicts.status_codes[:] = ids, moments, GAP
         verdicts.thresholds[:] = manifest.threshold.value
-        verdicts.alarm_codes[:] = steps["alarm"].state(ids)
+        verdicts.alarm_codes[:] = alarm.state(ids)
+        for machine in whose[~is_active & told].tolist():  # likewise, and down
+            verdicts.alarm_codes[np.nonzero(ids == machine)[0][-1]] = CLEARED
         return verdicts
 
     def _turns(self, verdicts: Verdicts, times: npt.NDArray[np.int64]) -> list[Turn]:

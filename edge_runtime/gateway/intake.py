@@ -99,9 +99,12 @@ class Entrance:
                 return self.machines[name]
             if name in self._others:
                 raise PayloadError("machine", f"expected readings of {excerpt(name)} from its own group only")
-            if any(name in fleet.index for fleet in self._fleets):  # states, alerts and topics are told apart by it alone
+            if any(
+                name in fleet.index for fleet in self._fleets
+            ):  # states, alerts and topics are told apart by it alone
                 raise PayloadError(
-                    "machine", f"expected readings of {excerpt(name)} from groups of one bundle, got another's: it needs a name of its own"
+                    "machine",
+                    f"expected readings of {excerpt(name)} from groups of one bundle, got another's: it needs a name of its own",
                 )
             if self._may_appear <= 0:
                 raise PayloadError(

@@ -28,6 +28,8 @@ from edge_runtime.state import remember, shift
 
 LEAST_READINGS = 16
 """From one state of a machine in the journal to the next, at least."""
+LINES = "lines "
+"""The store's note of how far a file of lines was read begins so."""
 CLOCK = "clock"
 """The journal's note of what steady time is."""
 
@@ -64,15 +66,17 @@ class Keeper:
         self._intervals = [Intervals(fleet.detector.machines, now) for fleet in fleets]
         self._saved_counts = [fleet.counts.copy() for fleet in fleets]
         self._noted_offset: int | None = None
+        self._positions: dict[str, str] = {}
+        """How far files of lines were read, as far as the store has not been told."""
 
-    def append(self, number: int, readings: Readings) -> str | None:
-        """Readings that are about to be scored. Returns why they could not be written, if so."""
+    def gather(self, number: int, readings: Readings) -> None:
+        """Readings that are about to be scored, once they are written."""
         fleet = self._fleets[number]
         self._register(number, fleet)
         self.journal.tick(number, readings.ids, readings.times, readings.values)
-        return self._write()
 
-    def _write(self) -> str | None:
+    def write(self) -> str | None:
+        """Write what was gathered: all of it or nothing. Returns why it could not be written, if so."""
         try:
             self.journal.write()
         except StoreError as fault:
@@ -94,13 +98,14 @@ class Keeper:
         intervals.take(verdicts)
 
     def note_position(self, message: Message) -> None:
-        """How far a file of lines was read: written with the readings."""
+        """How far a file of lines was read: written with the readings, and never before them."""
         if isinstance(message.token, Position):
-            self.journal.note(message.topic, message.token.to_text())
+            self._positions[message.topic] = message.token.to_text()
+            self.journal.note(message.topic, self._positions[message.topic])
 
-    def position(self, lines: str) -> Position | None:
-        """How far a file of lines was read by an earlier process."""
-        text = self.journal.notes.get(lines)
+    def position(self, lines: str, stored: str | None) -> Position | None:
+        """How far a file of lines was read by an earlier process; `stored`: as the store has it."""
+        text = self.journal.notes.get(lines, stored)
         try:
             return None if text is None else Position.from_text(text)
         except ValueError:
@@ -114,7 +119,14 @@ class Keeper:
         """The states of the machines that were marked, as they are now."""
         for number, machine in self._marked:
             changes.states += self._states(number, [machine])
+        if self._marked:
+            self._add_positions(changes)
         self._marked.clear()
+
+    def _add_positions(self, changes: Changes) -> None:
+        """How far files of lines were read, where that is news: it belongs to the states."""
+        changes.meta.update((LINES + path, text) for path, text in self._positions.items())
+        self._positions.clear()
 
     def after_commit(self, *, is_stored: bool) -> None:
         """What came of the readings so far is in the store, or is not: only then the journal may go on from here."""
@@ -184,6 +196,7 @@ class Keeper:
             changes.states += self._states(number, np.nonzero(fleet.counts != before)[0].tolist())
             changes.history += self._intervals[number].rows(fleet, now)
             self._saved_counts[number] = fleet.counts.copy()
+        self._add_positions(changes)
 
     def _states(self, number: int, machines: Sequence[int]) -> list[MachineState]:
         fleet = self._fleets[number]
@@ -199,5 +212,5 @@ class Keeper:
 
     def close(self) -> None:
         """Write no more."""
-        self._write()
+        self.write()
         self.journal.close()

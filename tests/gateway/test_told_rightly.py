@@ -11,9 +11,9 @@ import handmade
 import pytest
 from gateway.inside import START, Bench
 
-from edge_runtime.errors import AnomaliteError, EngineError, InputError, PayloadError, StateError, StoreError
-from edge_runtime.gateway.lines import Lines
-from edge_runtime.gateway.store import Store
+from edge_runtime.errors import EngineError, InputError, StateError
+from edge_runtime.gateway.lines import Lines, Position
+from edge_runtime.gateway.message import Message
 
 GROUP = """
 [[groups]]
@@ -26,6 +26,14 @@ time = "ts"
 BY_ARRIVAL = GROUP.replace('[groups.payload]\ntime = "ts"\n', "")
 TOPIC = "plant/a/readings"
 NORMAL, FAULT = 0.0, 9.0
+
+
+class Killed(BaseException):
+    """kill -9 at this very line."""
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise Killed
 
 
 @pytest.fixture
@@ -235,9 +243,172 @@ def test_an_alert_held_back_and_told_after_work_counts_as_told(begun: Callable[[
     assert kinds(bench) == ["raised", "cleared"]
 
 
-class Killed(BaseException):
-    """kill -9 at this very line."""
+def test_lines_are_not_read_again_after_the_board_was_off(begun: Callable[[str], Bench]) -> None:
+    """The journal, in memory, is gone: how far the file was read is in the database as well."""
+    bench = begun(
+        BY_ARRIVAL.replace('topic = "plant/{machine}/readings"', 'lines = "readings.jsonl"').replace(', "b"', "")
+    )
+    gateway = bench.start()
+    path = str(bench.folder / "readings.jsonl")
+    position = Position(7, 1234, 99)
+    bench.gateway = gateway
+    (lines,) = (source for source in gateway.parts.sources if isinstance(source, Lines))
+    gateway.tick([Message(lines, path, b'{"c0": 0.0, "c1": 0.0}', bench.clock.monotonic(), position)])
+    gateway.stop()
+    bench.gateway = None
+    shutil.rmtree(bench.folder / "journal")
+    bench.clock.power_cut(60)
+    gateway = bench.start()
+    assert gateway.position(path) == position
 
 
-def _killed(*_: Any, **__: Any) -> None:
-    raise Killed
+def test_how_far_lines_were_read_is_not_noted_before_their_readings(
+    begun: Callable[[str], Bench], monkeypatch: Any
+) -> None:
+    """Two bundles; killed while the first one scores: the journal has all readings of the tick, or says that none were read."""
+    text = GROUP + GROUP.replace("pump", "fan").replace(
+        'topic = "plant/{machine}/readings"', 'lines = "readings.jsonl"'
+    ).replace('"a", "b"', '"c"')
+    bench = begun(text)
+    handmade.sealed(bench.folder / "fan.anomalite", handmade.manifest(4, 2, name="fan"))
+    gateway = bench.start()
+    feed(bench, 0, 8, NORMAL)
+    path = str(bench.folder / "readings.jsonl")
+    (lines,) = (source for source in gateway.parts.sources if isinstance(source, Lines))
+    bench.broker.send(TOPIC, {"ts": START + 8, "c0": 0.0, "c1": 0.0})
+    assert bench.broker.client is not None
+    line = b'{"ts": %d, "c0": 0.0, "c1": 0.0}' % (START + 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.parts.fleets[0], "take", _killed)
+        with pytest.raises(Killed):
+            gateway.tick(
+                [
+                    Message(lines, path, line, bench.clock.monotonic(), Position(7, 1234, 99)),
+                    *bench.broker.client.messages(9),
+                ]
+            )
+    bench.crash()
+    gateway = bench.start()
+    was_read = gateway.position(path) is not None
+    assert was_read == (gateway.parts.fleets[1].newest[0] == (START + 8) * 1e6)
+
+
+def test_killed_between_an_alert_and_a_clock_step_in_one_tick_it_tells_the_alert(
+    begun: Callable[[str], Bench], monkeypatch: Any
+) -> None:
+    """The machine's clock is set right after the reading that raises the alarm."""
+    bench = begun(GROUP)
+    gateway = bench.start()
+    feed(bench, 0, 8, NORMAL)
+    ahead = 1_000_000
+    rows = [
+        (8, FAULT),
+        (9, FAULT),
+        (10 + ahead, FAULT),
+        (11 + ahead, FAULT),
+        (12 + ahead, NORMAL),
+        (13 + ahead, NORMAL),
+    ]
+    for second, value in rows:
+        bench.broker.send(TOPIC, {"ts": START + second, "c0": value, "c1": value})
+    assert bench.broker.client is not None
+    messages = [
+        message._replace(arrived=message.arrived + row) for row, message in enumerate(bench.broker.client.messages(9))
+    ]
+    bench.clock.go(6.0)
+    commit = gateway.parts.store.commit
+
+    def killed_after_the_step(*given: Any, **named: Any) -> None:
+        if gateway.parts.fleets[0].counts[0] == 14:
+            raise Killed
+        commit(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.parts.store, "commit", killed_after_the_step)
+        patch.setattr(gateway.parts.keeper, "after_commit", _killed)
+        with pytest.raises(Killed):
+            gateway.tick(messages)
+    bench.crash()
+    bench.start()
+    idle(bench, 2)
+    assert kinds(bench)[:1] == ["raised"]
+    assert bench.broker.alerts()[0]["time"][:19] == "2026-09-21T14:13:28"
+
+
+def test_a_tick_that_fails_is_taken_again_by_the_next_process(begun: Callable[[str], Bench], monkeypatch: Any) -> None:
+    """An error nobody thought of ends the process, and saves nothing that it may have spoilt."""
+    bench = begun(GROUP)
+    gateway = bench.start()
+    feed(bench, 0, 12, NORMAL)
+    for second in range(12, 18):
+        bench.broker.send(TOPIC, {"ts": START + second, "c0": FAULT, "c1": FAULT})
+    assert bench.broker.client is not None
+    messages = bench.broker.client.messages(9)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("nobody thought of it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.parts.inbox, "take", lambda *_: messages)
+        patch.setattr(gateway.parts.desk, "turn", fail)
+        with pytest.raises(RuntimeError):
+            gateway.run(lambda: True)
+    bench.crash()
+    bench.start()
+    idle(bench, 1)
+    assert kinds(bench) == ["raised"]
+
+
+def test_a_folder_that_cannot_be_looked_into_stops_nothing(begun: Callable[[str], Bench], monkeypatch: Any) -> None:
+    """A card that died: what SQLite has in memory can still be read, the folder cannot."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+
+    def fail(*_: Any) -> Any:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_runtime.gateway.store.os.listdir", fail)
+        feed(bench, 8, 4, FAULT)
+    assert kinds(bench) == ["raised"]
+
+
+def test_an_engine_that_fails_within_a_tick_hides_no_alert(begun: Callable[[str], Bench], monkeypatch: Any) -> None:
+    """Several readings of a machine in one tick: the alarm goes up at one of them, and the engine fails at the next."""
+    bench = begun(GROUP)
+    gateway = bench.start()
+    feed(bench, 0, 12, NORMAL)
+    detector = gateway.parts.fleets[0].detector
+    run, calls = detector.engine.run, []
+
+    def failing(windows: Any) -> Any:
+        calls.append(len(windows))
+        if len(calls) == 4:
+            raise EngineError("out of memory")
+        return run(windows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detector.engine, "run", failing)
+        for second in range(12, 17):
+            bench.broker.send(TOPIC, {"ts": START + second, "c0": FAULT, "c1": FAULT})
+        bench.tick()
+        assert len(calls) == 4
+    feed(bench, 17, 8, FAULT)
+    assert kinds(bench) == ["raised"]
+    feed(bench, 25, 12, NORMAL)
+    assert kinds(bench) == ["raised", "cleared"]
+
+
+def test_an_alert_at_a_time_that_was_before_is_another_alert(begun: Callable[[str], Bench]) -> None:
+    """A controller without a battery begins in 2000 whenever it is switched on, and its fault comes a minute later each time."""
+    bench = begun(GROUP)
+    bench.start()
+    begin = 946_684_800 - START
+    for _ in range(3):
+        feed(bench, int(begin), 60, NORMAL)
+        feed(bench, int(begin) + 60, 6, FAULT)
+        feed(bench, int(begin) + 66, 12, NORMAL)
+        idle(bench, 20)
+    assert kinds(bench) == ["raised", "cleared"] * 3
+    assert len({alert["id"] for alert in bench.broker.alerts() if alert["machine"] == "a"}) == 6
