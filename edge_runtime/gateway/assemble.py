@@ -102,7 +102,7 @@ def assemble(
             keeper,
             store,
             None if client is None else Publisher(store, client),
-            None if client is None else Announcer(client, names, clock, steady),
+            None if client is None else Announcer(client, names, clock, steady, store.machine_names()),
             metrics,
             log,
         )

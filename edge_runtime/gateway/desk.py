@@ -103,6 +103,7 @@ class Desk:
             turn.threshold,
             turn.contributions,
         )
+        fleet.changed.add(turn.machine)
         if turn.is_raised:
             fleet.open[turn.machine] = event.alert
             at_work = self.work.is_on(machine, now)
@@ -205,7 +206,7 @@ class Desk:
     def follow_work(self, now: int, changes: Changes) -> None:
         """Where known work is over, what was raised meanwhile and has not cleared, and who went silent and still is, is told now."""
         ended = self.work.ended(now)
-        self._mark_changed(ended)
+        self._mark_changed([*ended, *self.work.began])
         for machine in [name for name in self.held_back if not self.work.is_on(name, now)]:
             event = self.held_back.pop(machine)
             self._queue(event, now, changes)

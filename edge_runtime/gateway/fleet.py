@@ -179,11 +179,11 @@ class Fleet:
         now[whose] = states
         faulty = verdicts.faults[says].any(axis=1)
         for row in np.nonzero(faulty)[0].tolist():
-            self.faults[int(whose[row])] = tuple(
-                name
-                for name, is_bad in zip(verdicts.sensors, verdicts.faults[says][row].tolist(), strict=True)
-                if is_bad
-            )
+            machine, flags = int(whose[row]), verdicts.faults[says][row].tolist()
+            faults = tuple(name for name, is_bad in zip(verdicts.sensors, flags, strict=True) if is_bad)
+            if self.faults.get(machine) != faults:
+                self.changed.add(machine)
+            self.faults[machine] = faults
         self._set(np.unique(whose), now, wall)
 
     def _set(self, machines: npt.NDArray[np.int64], now: npt.NDArray[np.int8], wall: float) -> None:

@@ -27,6 +27,10 @@ LIMIT = 4 * 2**20
 """A file grows by so many bytes, or by what its states take twice over, before another one is begun."""
 
 
+OVERDUE = 8
+"""It may grow by so many times of that while another one would not do, because the store is out of order."""
+
+
 class JournalGroup(NamedTuple):
     """Machines of one bundle, as far as the journal knows them."""
 
@@ -83,6 +87,12 @@ class Journal:
         """Whether `rotate` is to be called: the file is large enough, or there is none since one could not be written."""
         now = self._appending
         return now is None or now.size - self._head_size > max(self._limit, 2 * self._head_size)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it cannot be put off any longer: the file is many times as large, or there is none."""
+        now = self._appending
+        return now is None or now.size - self._head_size > OVERDUE * max(self._limit, 2 * self._head_size)
 
     @property
     def size(self) -> int:

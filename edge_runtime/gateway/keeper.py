@@ -28,6 +28,8 @@ from edge_runtime.state import remember, shift
 
 LEAST_READINGS = 16
 """From one state of a machine in the journal to the next, at least."""
+PATIENCE_S = 10.0
+"""Before another journal is begun though the store does not have what the old one leads to: it may be back in a moment."""
 LINES = "lines "
 """The store's note of how far a file of lines was read begins so."""
 CLOCK = "clock"
@@ -66,6 +68,7 @@ class Keeper:
         self._intervals = [Intervals(fleet.detector.machines, now) for fleet in fleets]
         self._saved_counts = [fleet.counts.copy() for fleet in fleets]
         self._noted_offset: int | None = None
+        self._overdue_since = clock.monotonic()
         self._positions: dict[str, str] = {}
         """How far files of lines were read, as far as the store has not been told."""
 
@@ -167,7 +170,11 @@ class Keeper:
         if self._noted_offset is None or abs(offset - self._noted_offset) > 50_000:
             self._noted_offset = offset
             self.journal.note(CLOCK, json.dumps([self._clock.boot(), offset]))
-        if self.journal.needs_rotation and is_stored:
+        now = self._clock.monotonic()
+        if is_stored or not self.journal.is_overdue:
+            self._overdue_since = now
+        # What the store has not been told is in the old file. But a board's memory has an end, and readings are to outlast a crash.
+        if self.journal.needs_rotation and (is_stored or now - self._overdue_since >= PATIENCE_S):
             for number, fleet in enumerate(self._fleets):
                 self._register(number, fleet)
             try:

@@ -58,8 +58,9 @@ class Restore(NamedTuple):
         elif offset is not None:
             self._follow_clock(restored, now - round(self.clock.monotonic() * 1e6) - offset)
         for number, fleet in enumerate(self.fleets):
+            stamped = self.intake.by_arrival(number)
             for machine in range(len(fleet.names)):
-                self._resume_time(fleet, machine, now)
+                self._resume_time(fleet, machine, now, is_stamped=machine in stamped)
                 self._agree(fleet, machine, now, changes)
             self.keeper.begin_counting(number)
         self.desk.resume_silences(self.store.remembered(KEY))
@@ -162,13 +163,14 @@ class Restore(NamedTuple):
         stamped, newest = self.intake.by_arrival(number), self.fleets[number].newest
         return sorted(row for fleet, row in restored if fleet == number and row in stamped and newest[row] != UNSEEN)
 
-    def _resume_time(self, fleet: Fleet, machine: int, now: int) -> None:
+    def _resume_time(self, fleet: Fleet, machine: int, now: int, *, is_stamped: bool) -> None:
         """How long ago its last reading was, as far as that is known."""
         newest = int(fleet.newest[machine])
         if newest != UNSEEN:
             elapsed = (now - newest) / 1e6
             is_known = self.steady.is_set() and 0 <= elapsed < PLAUSIBLE_S
-            fleet.timeline.restore(machine, newest, self.clock.monotonic(), elapsed if is_known else None)
+            known = elapsed if is_known else None
+            fleet.timeline.restore(machine, newest, self.clock.monotonic(), known, is_stamped=is_stamped)
 
     def _agree(self, fleet: Fleet, machine: int, now: int, changes: Changes) -> None:
         """The detector's alarm and the store's alert are two memories of one thing; where one is lost, nothing is hidden."""

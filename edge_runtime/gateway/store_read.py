@@ -100,6 +100,10 @@ class Reader:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
         return rows[0][0] if rows else None
 
+    def machine_names(self) -> list[str]:
+        """Of all machines that were ever heard."""
+        return [name for (name,) in self._rows("SELECT name FROM machines ORDER BY id")]
+
     def remembered(self, prefix: str) -> list[str]:
         """The remembered values, but for empty ones, whose keys begin so."""
         rows = self._rows("SELECT value FROM meta WHERE substr(key, 1, ?) = ? AND value <> ''", len(prefix), prefix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import handmade
 import pytest
 from gateway.inside import START, Bench
 
-from edge_runtime.errors import EngineError, InputError, StateError
+from edge_runtime.errors import EngineError, InputError, StateError, StoreError
 from edge_runtime.gateway.lines import Lines, Position
 from edge_runtime.gateway.message import Message
+from edge_runtime.gateway.store import Store
 
 GROUP = """
 [[groups]]
@@ -412,3 +414,110 @@ def test_an_alert_at_a_time_that_was_before_is_another_alert(begun: Callable[[st
         idle(bench, 20)
     assert kinds(bench) == ["raised", "cleared"] * 3
     assert len({alert["id"] for alert in bench.broker.alerts() if alert["machine"] == "a"}) == 6
+
+
+def states(bench: Bench, machine: str = "a") -> list[dict[str, Any]]:
+    """What the broker was told to retain of a machine, in order."""
+    return [content for topic, content in bench.broker.heard if topic.endswith(f"machines/{machine}")]
+
+
+def test_work_that_the_configuration_names_is_in_the_state_while_it_lasts(begun: Callable[[str], Bench]) -> None:
+    """From its start, and not only once something else changes."""
+    work = '[[maintenance]]\nmachines = ["a"]\nstart = 2026-09-21T14:13:50Z\nend = 2026-09-21T14:14:10Z\n'
+    bench = begun(GROUP + work)
+    bench.start()
+    feed(bench, 0, 80, NORMAL)
+    turns = [state["maintenance"] for state in states(bench)]
+    assert [flag for row, flag in enumerate(turns) if turns[row - 1 : row] != [flag]] == [False, True, False]
+
+
+def test_an_alert_that_follows_another_in_one_tick_is_in_the_state(begun: Callable[[str], Bench]) -> None:
+    """The machine is in alarm before and after, but by another alert."""
+    bench = begun(GROUP)
+    gateway = bench.start()
+    feed(bench, 0, 8, NORMAL)
+    feed(bench, 8, 4, FAULT)
+    for second, value in [
+        *((second, NORMAL) for second in range(12, 24)),
+        *((second, FAULT) for second in range(24, 28)),
+    ]:
+        bench.broker.send(TOPIC, {"ts": START + second, "c0": value, "c1": value})
+    bench.clock.go(16.0)
+    bench.tick()
+    idle(bench, 2)
+    assert kinds(bench) == ["raised", "cleared", "raised"]
+    assert states(bench)[-1]["alert"] == gateway.parts.fleets[0].open[0]
+
+
+def test_the_state_of_a_machine_that_was_removed_is_taken_back(begun: Callable[[str], Bench]) -> None:
+    """Else the broker would say for ever that it is normal."""
+    bench = begun(GROUP)
+    gateway = bench.start()
+    feed(bench, 0, 8, NORMAL, topic="plant/b/readings")
+    gateway.stop()
+    bench.config = replace(bench.config, groups=(replace(bench.config.groups[0], machines=("a",)),))
+    bench.start()
+    idle(bench, 2)
+    assert states(bench, "b")[-1] == {}
+    assert [state for state in states(bench) if state == {}] == []
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_the_journal_is_bounded_while_nothing_can_be_stored(
+    begun: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    """It mostly lies in the board's memory, which a full card must not fill as well."""
+    bench = begun(GROUP)
+    gateway = bench.start()
+    journal = gateway.parts.keeper.journal
+    monkeypatch.setattr(journal, "_limit", 2_000)
+    feed(bench, 0, 8, NORMAL)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreError("store.db: cannot be written: database or disk is full")
+
+    sizes = []
+    with monkeypatch.context() as patch:
+        if is_full:
+            patch.setattr(Store, "commit", full)
+        feed(bench, 8, 4, FAULT)
+        for first in range(12, 712, 100):
+            feed(bench, first, 100, NORMAL)
+            sizes.append(journal.size)
+    assert max(sizes) < 40_000
+
+
+def test_a_gateway_that_starts_while_nothing_can_be_stored_soon_has_a_journal(
+    begun: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alert waits to be stored, and goes out from memory; the readings since the start outlast the next crash."""
+    bench = begun(GROUP)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreError("store.db: cannot be written: database or disk is full")
+
+    monkeypatch.setattr(Store, "commit", full)
+    feed(bench, 8, 4, FAULT)
+    bench.crash()
+    bench.start()
+    feed(bench, 12, 40, NORMAL)
+    bench.crash()
+    monkeypatch.undo()
+    gateway = bench.start()
+    assert gateway.parts.fleets[0].newest[0] == (START + 51) * 1e6
+
+
+@pytest.mark.parametrize("years", [10, -10])
+def test_a_clock_that_is_set_right_after_a_restart_costs_no_window(begun: Callable[[str], Bench], years: int) -> None:
+    """Before the first reading comes: the restored times of the machines that are stamped by it are moved as well."""
+    bench = begun(BY_ARRIVAL)
+    bench.start()
+    feed(bench, 0, 8, NORMAL)
+    bench.crash()
+    gateway = bench.start()
+    bench.clock.set(years * 365.25 * 86_400)
+    idle(bench, 1)
+    feed(bench, 0, 1, NORMAL)
+    assert gateway.parts.fleets[0].state_name(0) == "normal"
