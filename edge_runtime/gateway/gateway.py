@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from edge_runtime.errors import PayloadError, StoreError
+from edge_runtime.errors import AnomaliteError, PayloadError, StoreError
 from edge_runtime.gateway.announcer import Announcer
 from edge_runtime.gateway.clock import Clock, SteadyTime
 from edge_runtime.gateway.deliveries import Deliveries
@@ -93,7 +93,13 @@ class Gateway:
 
     def restore(self, restore: Restore) -> None:
         """Take up what an earlier process left, and begin the journal's next file. Raises `StoreError` if it cannot be read."""
-        restore.run(self._changes)
+        try:
+            restore.run(self._changes)
+        except AnomaliteError:
+            raise
+        except Exception:  # of whatever kind, it would come again at every start: the next one does without the journal
+            self.parts.keeper.journal.set_aside()
+            raise
         self._commit()
         self._problem("journal", self.parts.keeper.look_after(is_stored=self.is_stored))
 
@@ -174,6 +180,11 @@ class Gateway:
             except PayloadError as fault:
                 p.metrics.refuse(fault.reason)
                 p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
+                continue
+            except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as fault:
+                # Nobody thought of it; but nothing of it was taken, and one message must not end the watch over all machines.
+                p.metrics.refuse("internal")
+                p.log("message_refused", "error", reason="internal", topic=message.topic, fault=repr(fault))
                 continue
             batch = batches[entrance.fleet]
             for machine, timed in p.intake.timed(entrance, readings, message.arrived):

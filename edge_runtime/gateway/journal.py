@@ -27,6 +27,8 @@ LIMIT = 4 * 2**20
 """A file grows by so many bytes, or by what its states take twice over, before another one is begun."""
 
 
+ASIDE = ".aside"
+"""Files that are kept for whoever looks into what happened are named so."""
 OVERDUE = 8
 """It may grow by so many times of that while another one would not do, because the store is out of order."""
 
@@ -196,6 +198,15 @@ class Journal:
             self._names[group][machine] = name
         yield from found.entries
         self._has_gap = self._has_gap and not found.names
+
+    def set_aside(self) -> None:
+        """Keep the files, under other names, from being read again: what was in them ended a process. Those set aside before are deleted."""
+        with contextlib.suppress(OSError, StoreError):
+            for name in os.listdir(self._folder):
+                if name.startswith("journal-") and name.endswith(ASIDE):
+                    os.unlink(os.path.join(self._folder, name))
+            for _, path in file.generations(self._folder):
+                os.rename(path, path + ASIDE)
 
     def close(self) -> None:
         """Write no more; the files stay."""
