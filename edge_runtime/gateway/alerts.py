@@ -36,6 +36,8 @@ class Work:
         self._lasting: set[str] = set()  # of the commanded: those that end so many minutes after they began
         self._of: dict[str, list[MaintenanceRecord]] = {}
         self._at_work: set[str] = set()
+        self.began: list[str] = []
+        """Of the last call of `ended`: the machines that had no work on them at the one before, and have now."""
         self.configure(configured)
 
     def configure(self, configured: Sequence[Maintenance]) -> None:
@@ -116,7 +118,7 @@ class Work:
         was held back, of a machine that has no work on it now, is to be sent.)
         """
         at_work = {machine for machine in self._of if self.current(machine, now) is not None}
-        ended, self._at_work = sorted(self._at_work - at_work), at_work
+        ended, self.began, self._at_work = sorted(self._at_work - at_work), sorted(at_work - self._at_work), at_work
         return ended
 
     def shift(self, step: int) -> list[MaintenanceRecord]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_runtime.gateway.alerts import state_message
+from edge_runtime.gateway.alerts import state_message, topic_of
 from edge_runtime.gateway.clock import Clock, SteadyTime
 from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import Fleet
@@ -41,8 +41,12 @@ class Speaker(Protocol):
 class Announcer:
     """Says how the machines are, where that has changed."""
 
-    def __init__(self, client: Speaker, names: tuple[str, str], clock: Clock, steady: SteadyTime) -> None:
-        """`names`: the prefix of the topics and the gateway's name."""
+    def __init__(
+        self, client: Speaker, names: tuple[str, str], clock: Clock, steady: SteadyTime, known: Sequence[str] = ()
+    ) -> None:
+        """`names`: the prefix of the topics and the gateway's name; `known`: machines that earlier processes watched."""
+        self._known = known
+        self._gone: list[str] = []
         self._client, self._names, self._clock, self._steady = client, names, clock, steady
         self._connection: tuple[bool, int] | None = None
         self._not_before = 0.0
@@ -61,10 +65,17 @@ class Announcer:
             self._waiting = {
                 (number, machine): None for number, fleet in enumerate(fleets) for machine in range(len(fleet.names))
             }
+            self._gone = [name for name in self._known if not any(name in fleet.index for fleet in fleets)]
         now = self._clock.monotonic()
-        if not self._waiting or not self._client.is_connected or now < self._not_before:
+        if not (self._waiting or self._gone) or not self._client.is_connected or now < self._not_before:
             return
         self._not_before = now + LEAST_BETWEEN_S
+        while self._gone:  # nothing retained: else the broker would say for ever how they were
+            self._token -= 1
+            topic = topic_of(*self._names, "machines", self._gone[-1])
+            if not self._client.publish(topic, b"", retain=True, token=self._token):
+                return
+            self._gone.pop()
         for number, machine in list(self._waiting)[:MOST_AT_ONCE]:
             fleet = fleets[number]
             self._token -= 1  # below zero: the publisher's are above

@@ -73,6 +73,7 @@ def assemble(
     names = ("", config.name) if config.mqtt is None else (config.mqtt.prefix, config.name)
     metrics = Metrics()
     store = Store(config.storage.folder, config.storage, clock, topic=topic_of(*names, "alerts"))
+    keeper: Keeper | None = None
     try:
         listens = config.mqtt is not None and config.mqtt.commands
         commands = topic_of(*names, "commands") if listens else None
@@ -101,7 +102,7 @@ def assemble(
             keeper,
             store,
             None if client is None else Publisher(store, client),
-            None if client is None else Announcer(client, names, clock, steady),
+            None if client is None else Announcer(client, names, clock, steady, store.machine_names()),
             metrics,
             log,
         )
@@ -113,7 +114,9 @@ def assemble(
         )
         gateway.restore(Restore(fleets, intake, desk, keeper, store, clock, steady, log, is_synchronised()))
         return gateway
-    except BaseException:
+    except BaseException:  # this process may go on with another configuration in the same folders
+        if keeper is not None:
+            keeper.journal.close()
         store.close()
         raise
 

@@ -5,7 +5,7 @@ Everything goes into `Changes`, which the store writes in one transaction before
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edge_runtime.errors import PayloadError
 from edge_runtime.gateway.alerts import Work, to_outgoing
@@ -15,6 +15,7 @@ from edge_runtime.gateway.fleet import Fleet, Turn
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message
 from edge_runtime.gateway.metrics import Metrics
+from edge_runtime.gateway.silences import KEY, Silences
 from edge_runtime.gateway.store_read import Reader
 from edge_runtime.gateway.store_rows import Changes, StoredAlert, StoredEvent
 
@@ -39,6 +40,7 @@ class Desk:
         """Open alerts that somebody has acknowledged, by id."""
         self.held_back: dict[str, AlertEvent] = {}
         """Open alerts that were not sent, because they were raised during known work; by machine."""
+        self.silences = Silences()
 
     def restore(self, alerts: Sequence[StoredAlert], now: int, changes: Changes) -> None:
         """Take up the open alerts of an earlier process, after its last readings were taken again (which went into `changes`).
@@ -62,32 +64,46 @@ class Desk:
                 continue
             if stored.acknowledged is not None:
                 self.acknowledged.add(stored.id)
-            if stored.in_maintenance and not stored.is_sent:
+            if stored.in_maintenance and not stored.is_queued:
                 self.held_back[stored.machine] = event
             else:
                 self.held_back.pop(stored.machine, None)
 
     def turn(
-        self, number: int, turn: Turn, evidence: bytes | None, now: int, changes: Changes, *, is_news: bool = True
+        self,
+        number: int,
+        turn: Turn,
+        evidence: bytes | None,
+        now: int,
+        changes: Changes,
+        *,
+        is_known: Callable[[str], bool] = lambda alert: False,
+        is_news: bool = True,
     ) -> AlertEvent | None:
         """An alarm of fleet `number` went up or down, at `now` in steady time (microseconds). Returns the event, if it is one.
 
-        `evidence`: the readings that an alarm was raised by, packed; None where they cannot be had. One that is no news is neither
-        logged nor counted.
+        `evidence`: the readings that an alarm was raised by, packed; None where they cannot be had. `is_known`: whether an id is taken:
+        a machine whose clock begins anew whenever it is switched on has the same times again. One that is no news is neither logged
+        nor counted.
         """
         fleet = self._fleets[number]
-        machine, manifest = fleet.names[turn.machine], fleet.manifest
+        machine, manifest, digest = fleet.names[turn.machine], fleet.manifest, fleet.bundle.digest
+        alert, times = alert_id(machine, digest, turn.time), 1
+        while turn.is_raised and is_known(alert):
+            times += 1
+            alert = alert_id(machine, f"{digest} {times}", turn.time)
         event = AlertEvent(
             "raised" if turn.is_raised else "cleared",
-            alert_id(machine, fleet.bundle.digest, turn.time),
+            alert,
             machine,
             manifest.name,
-            fleet.bundle.digest,
+            digest,
             turn.time,
             turn.score,
             turn.threshold,
             turn.contributions,
         )
+        fleet.changed.add(turn.machine)
         if turn.is_raised:
             fleet.open[turn.machine] = event.alert
             at_work = self.work.is_on(machine, now)
@@ -97,10 +113,10 @@ class Desk:
                 self.held_back[machine] = event
             self._record(stored, now, changes, is_sent=not at_work, is_news=is_news)
             return event
-        alert = fleet.open.pop(turn.machine, None)
-        if alert is None:
+        opened = fleet.open.pop(turn.machine, None)
+        if opened is None:
             return None
-        event = event._replace(alert=alert, reason="normal")
+        event = event._replace(alert=opened, reason="normal")
         self._close(event, now, changes, is_news=is_news)
         return event
 
@@ -117,7 +133,7 @@ class Desk:
             if before is None:
                 return
             fleet.open[turn.machine] = before.id
-            if before.in_maintenance and not before.is_sent:
+            if before.in_maintenance and not before.is_queued:
                 self.held_back[before.machine] = AlertEvent(
                     "raised", before.id, before.machine, before.bundle, before.digest, before.raised, before.score,
                     before.threshold, before.contributions,
@@ -188,31 +204,45 @@ class Desk:
         return False
 
     def follow_work(self, now: int, changes: Changes) -> None:
-        """Where known work is over, what was raised meanwhile and has not cleared is told now."""
+        """Where known work is over, what was raised meanwhile and has not cleared, and who went silent and still is, is told now."""
         ended = self.work.ended(now)
-        self._mark_changed(ended)
+        self._mark_changed([*ended, *self.work.began])
         for machine in [name for name in self.held_back if not self.work.is_on(name, now)]:
             event = self.held_back.pop(machine)
             self._queue(event, now, changes)
             self._log(
                 "alert_raised", "warning", machine=machine, alert=event.alert, note="raised during work that is over"
             )
+        for machine in [name for name in self.silences.untold if not self.work.is_on(name, now)]:
+            self._queue(self.silences.tell(machine), now, changes)
+            changes.meta[KEY + machine] = self.silences.text(machine)
 
     def silence(self, fleet: Fleet, machine: int, now: int, changes: Changes, *, is_heard: bool) -> None:
         """A machine has gone silent, or is heard again."""
         name, newest = fleet.names[machine], int(fleet.newest[machine])
         event = Silence(
-            "heard" if is_heard else "silent", name, fleet.manifest.name, fleet.bundle.digest,
-            fleet.silent_since.get(machine) if is_heard else (newest if newest > 0 else None), now,
+            "silent", name, fleet.manifest.name, fleet.bundle.digest, newest if newest > 0 else None, now,
         )  # fmt: skip
         if is_heard:
-            fleet.silent_since.pop(machine, None)
+            began, is_told = self.silences.end(name)
+            event = (began or event)._replace(kind="heard", time=now)
         else:
-            fleet.silent_since[machine] = event.since
+            is_told = not self.work.is_on(name, now)
+            self.silences.begin(event, is_told=is_told)
         self._log(f"machine_{event.kind}", "info" if is_heard else "warning", machine=name)
         self._metrics.count_alert(name, event.kind)
-        if not self.work.is_on(name, now):
+        if is_told:
             self._queue(event, now, changes)
+        changes.meta[KEY + name] = self.silences.text(name)
+
+    def resume_silences(self, texts: Iterable[str]) -> None:
+        """Machines that were silent for an earlier process are, until they are heard."""
+        for silence in self.silences.restore(texts):
+            fleet = next((each for each in self._fleets if silence.machine in each.index), None)
+            if fleet is None:
+                self.silences.end(silence.machine)
+            else:
+                fleet.stay_silent(fleet.index[silence.machine], silence.time / 1e6)
 
     def _queue(self, event: AlertEvent | Silence, now: int, changes: Changes) -> None:
         if self._names is not None:

@@ -36,12 +36,18 @@ class AlertEvent(NamedTuple):
     @property
     def severity(self) -> float:
         """How many times the threshold the score is."""
-        return self.score / self.threshold
+        return self.score / self.threshold if self.threshold else float("inf")
 
     def to_json(self) -> dict[str, Any]:
         """What the MQTT message carries."""
         named = self._asdict()
-        return {"id": self.id, **named, "time": from_microseconds(self.time).isoformat(), "severity": self.severity}
+        numbers = {"score": self.score, "threshold": self.threshold, "severity": self.severity}
+        for name, number in numbers.items():
+            named[name] = number if abs(number) < float("inf") else None  # JSON has no infinity, and no NaN
+        shares = {name: share if abs(share) < float("inf") else None for name, share in self.contributions.items()}
+        return {
+            "id": self.id, **named, "time": from_microseconds(self.time).isoformat(), "contributions": shares,
+        }  # fmt: skip
 
 
 class LostAlerts(NamedTuple):

@@ -66,8 +66,6 @@ class Fleet:
         self.counts = np.zeros(room, np.int64)  # readings since the start
         self.faults: dict[int, tuple[str, ...]] = {}
         """The channels at fault, of machines with a sensor fault."""
-        self.silent_since: dict[int, int | None] = {}
-        """Of silent machines: the time of the last reading, as it was told."""
         self._heard_again: list[int] = []
         self.changed: set[int] = set()
         """Machines whose state has changed since somebody asked."""
@@ -123,11 +121,19 @@ class Fleet:
         for name in ("windows", "derive", "smooth", "alarm"):  # the alarm forgets its recent scores, and stays as it is
             if name in steps:
                 steps[name].restart(whose)
-        manifest = self.manifest
+        alarm, manifest = steps["alarm"], self.manifest
+        is_active = alarm.state(whose) == ACTIVE
+        told = np.array([machine in self.open for machine in whose.tolist()])
+        for machine in whose[
+            is_active & ~told
+        ].tolist():  # it went up at an earlier reading of these, whose verdict is lost
+            alarm.reset(machine)
         verdicts = Verdicts(len(ids), manifest.input_names, one_machine=False, sensors=manifest.channel_names)
         verdicts.machines[:], verdicts.times[:], verdicts.status_codes[:] = ids, moments, GAP
         verdicts.thresholds[:] = manifest.threshold.value
-        verdicts.alarm_codes[:] = steps["alarm"].state(ids)
+        verdicts.alarm_codes[:] = alarm.state(ids)
+        for machine in whose[~is_active & told].tolist():  # likewise, and down
+            verdicts.alarm_codes[np.nonzero(ids == machine)[0][-1]] = CLEARED
         return verdicts
 
     def _turns(self, verdicts: Verdicts, times: npt.NDArray[np.int64]) -> list[Turn]:
@@ -155,9 +161,10 @@ class Fleet:
     ) -> None:
         """Remember what the verdicts (B,) say of their machines; `heard` (B,): when the readings arrived, monotonic."""
         ids, codes = verdicts.machines, verdicts.status_codes
-        np.maximum.at(self.heard, ids, heard)
         np.add.at(self.counts, ids, 1)
         is_late = (codes == GAP) & (times <= self.newest[ids])
+        # One that sends late readings only, because its clock stands still, is as unwatched as one that sends none.
+        np.maximum.at(self.heard, ids[~is_late], heard[~is_late])
         np.maximum.at(self.newest, ids, times)
         scored = codes == SCORED
         self.scores[ids[scored]] = verdicts.scores[scored]
@@ -172,11 +179,11 @@ class Fleet:
         now[whose] = states
         faulty = verdicts.faults[says].any(axis=1)
         for row in np.nonzero(faulty)[0].tolist():
-            self.faults[int(whose[row])] = tuple(
-                name
-                for name, is_bad in zip(verdicts.sensors, verdicts.faults[says][row].tolist(), strict=True)
-                if is_bad
-            )
+            machine, flags = int(whose[row]), verdicts.faults[says][row].tolist()
+            faults = tuple(name for name, is_bad in zip(verdicts.sensors, flags, strict=True) if is_bad)
+            if self.faults.get(machine) != faults:
+                self.changed.add(machine)
+            self.faults[machine] = faults
         self._set(np.unique(whose), now, wall)
 
     def _set(self, machines: npt.NDArray[np.int64], now: npt.NDArray[np.int8], wall: float) -> None:
@@ -198,6 +205,17 @@ class Fleet:
             now[machines] = SILENT
             self._set(machines, now, wall)
         return [int(machine) for machine in machines]
+
+    def stay_silent(self, machine: int, wall: float) -> None:
+        """The machine has been silent since an earlier process."""
+        self.states[machine], self.since[machine] = SILENT, wall
+        self.changed.add(machine)
+
+    def follow_clock(self, step: float) -> None:
+        """The wall clock was set by `step` seconds: so was the time since when each machine is as it is."""
+        count = len(self.names)
+        self.since[:count][self.since[:count] != 0] += step
+        self.changed.update(range(count))
 
     def take_heard(self) -> list[int]:
         """The machines that were silent and are heard again, each once."""

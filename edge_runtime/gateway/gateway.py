@@ -8,19 +8,19 @@ again what was not acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from edge_runtime.errors import PayloadError, StoreError
+from edge_runtime.errors import AnomaliteError, PayloadError, StoreError
 from edge_runtime.gateway.announcer import Announcer
 from edge_runtime.gateway.clock import Clock, SteadyTime
 from edge_runtime.gateway.deliveries import Deliveries
 from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.inbox import Inbox
-from edge_runtime.gateway.intake import Batch, Intake
-from edge_runtime.gateway.keeper import Keeper
-from edge_runtime.gateway.lines import Lines
+from edge_runtime.gateway.intake import Batch, Intake, Readings
+from edge_runtime.gateway.keeper import LINES, Keeper
+from edge_runtime.gateway.lines import Lines, Position
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.message import Message, Source
 from edge_runtime.gateway.metrics import Metrics
@@ -93,7 +93,13 @@ class Gateway:
 
     def restore(self, restore: Restore) -> None:
         """Take up what an earlier process left, and begin the journal's next file. Raises `StoreError` if it cannot be read."""
-        restore.run(self._changes)
+        try:
+            restore.run(self._changes)
+        except AnomaliteError:
+            raise
+        except Exception:  # of whatever kind, it would come again at every start: the next one does without the journal
+            self.parts.keeper.journal.set_aside()
+            raise
         self._commit()
         self._problem("journal", self.parts.keeper.look_after(is_stored=self.is_stored))
 
@@ -101,15 +107,18 @@ class Gateway:
         """Work until `goes_on`, asked at every tick and once a second at least, says no; then save everything."""
         for source in self.parts.sources:
             if isinstance(source, Lines):
-                source.start(self.parts.keeper.position(source.path))
+                source.start(self.position(source.path))
             else:
                 source.start()
-        try:
-            self._show(self)
-            while goes_on():
-                self.tick(self.parts.inbox.take(SECOND, self._tick_s, MOST_MESSAGES))
-        finally:
-            self.stop()
+        self._show(self)
+        while goes_on():
+            self.tick(self.parts.inbox.take(SECOND, self._tick_s, MOST_MESSAGES))
+        # Not after an error that nobody thought of: what it left half done is not saved, but done again, as after kill -9.
+        self.stop()
+
+    def position(self, lines: str) -> Position | None:
+        """How far a file of lines was read: by the journal, or where that is gone with the power, by the store. Raises `StoreError`."""
+        return self.parts.keeper.position(lines, self.parts.store.meta(LINES + lines))
 
     def tick(self, messages: Sequence[Message]) -> None:
         """Take messages in the order they came, to the end of what they cause."""
@@ -145,7 +154,7 @@ class Gateway:
         while len(p.inbox) and p.clock.monotonic() < until:  # what is left then, a broker gives again
             self.tick(p.inbox.take(0.0, 0.0, MOST_MESSAGES))
         self._settle(None)
-        p.keeper.begin_save()
+        p.keeper.begin_save(self._changes)
         while p.keeper.save_some(self._changes):
             pass
         self._commit(at_once=True)
@@ -162,6 +171,7 @@ class Gateway:
         p = self.parts
         started = p.clock.monotonic()
         batches = [Batch() for _ in p.fleets]
+        lines: dict[str, Message] = {}
         for message in messages:
             p.metrics.messages += 1
             if p.intake.is_command(message):
@@ -173,20 +183,25 @@ class Gateway:
                 p.metrics.refuse(fault.reason)
                 p.log("message_refused", "warning", reason=fault.reason, topic=message.topic, fault=str(fault))
                 continue
+            except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as fault:
+                # Nobody thought of it; but nothing of it was taken, and one message must not end the watch over all machines.
+                p.metrics.refuse("internal")
+                p.log("message_refused", "error", reason="internal", topic=message.topic, fault=repr(fault))
+                continue
             batch = batches[entrance.fleet]
             for machine, timed in p.intake.timed(entrance, readings, message.arrived):
-                if timed.shift:  # the readings before the step are scored before it
-                    self._score(entrance.fleet, batch)
+                if timed.shift:  # the readings before the step are scored before it, and what came of them is safe
+                    self._score({entrance.fleet: batch})
+                    self._commit()
                     batch.clear()
                     self._shift(entrance.fleet, [machine], timed.shift)
                 p.metrics.late += timed.dropped
                 for time, reading in timed.readings:
                     batch.add(machine, reading, time, message.arrived)
-            p.keeper.note_position(message)
+            lines[message.topic] = message
         if messages:
             p.metrics.stages["decode"].observe(p.clock.monotonic() - started)
-        for number, batch in enumerate(batches):
-            self._score(number, batch)
+        self._score(dict(enumerate(batches)), lines.values())
 
     def _settle(self, now: float | None) -> None:
         """Score what was held back because of its time, where what would tell more does not come."""
@@ -196,16 +211,26 @@ class Gateway:
                 self.parts.metrics.late += timed.dropped
                 for time, reading in timed.readings:
                     batch.add(machine, reading, time, self._second)
-            self._score(number, batch)
+            self._score({number: batch})
 
-    def _score(self, number: int, batch: Batch) -> None:
+    def _score(self, batches: Mapping[int, Batch], lines: Iterable[Message] = ()) -> None:
+        """Readings by the number of their fleet: all of them into the journal at once, and how far `lines` were read; then scored."""
+        given = {number: batch.readings() for number, batch in batches.items() if len(batch)}
+        started = self.parts.clock.monotonic()
+        for number, readings in given.items():
+            self.parts.keeper.gather(number, readings)
+        for message in lines:
+            self.parts.keeper.note_position(message)
+        if given:
+            self._problem("journal", self.parts.keeper.write())
+        for number, readings in given.items():
+            self._score_fleet(number, readings, started)
+            started = self.parts.clock.monotonic()
+
+    def _score_fleet(self, number: int, readings: Readings, started: float) -> None:
         """One `update_many`, and what follows from it."""
-        if not len(batch):
-            return
         p = self.parts
-        fleet, readings = p.fleets[number], batch.readings()
-        started = p.clock.monotonic()
-        self._problem("journal", p.keeper.append(number, readings))
+        fleet = p.fleets[number]
         verdicts, turns, fault = fleet.take(readings.ids, readings.values, readings.times)
         self._problem(f"engine of {fleet.manifest.name}", fault)
         if fault is not None:  # windows began anew, which the readings alone would not do
@@ -213,7 +238,7 @@ class Gateway:
         wall = p.steady.now()
         for turn in turns:
             evidence = p.keeper.evidence(number, turn) if turn.is_raised else None
-            event = p.desk.turn(number, turn, evidence, wall, self._changes)
+            event = p.desk.turn(number, turn, evidence, wall, self._changes, is_known=self._is_known)
             if event is not None:
                 self._deliveries.caused(event.id, float(readings.heard[turn.row]))
                 p.keeper.mark(number, turn.machine)  # its state goes into the same transaction
@@ -224,6 +249,14 @@ class Gateway:
         p.keeper.note(number, verdicts)
         p.metrics.count_verdicts(fleet.manifest.name, verdicts.status_codes)
         p.metrics.stages["score"].observe(p.clock.monotonic() - started)
+
+    def _is_known(self, alert: str) -> bool:
+        """Whether there was an alert of this id."""
+        try:
+            known = self.parts.store.alert(alert) is not None
+        except StoreError:
+            known = False
+        return known or any(stored.event.alert == alert for stored in self._changes.events)
 
     def _command(self, message: Message) -> None:
         p = self.parts
@@ -245,6 +278,7 @@ class Gateway:
         self._changes.maintenance += p.desk.work.shift(step)
         for number, fleet in enumerate(p.fleets):
             self._shift(number, fleet.timeline.moved(step), step)
+            fleet.follow_clock(step / 1e6)
 
     def _shift(self, number: int, machines: Sequence[int], step: int) -> None:
         """The clock that some machines' readings are stamped by was set: their windows and alarms go on."""
@@ -265,7 +299,7 @@ class Gateway:
         p.desk.follow_work(wall, self._changes)
         if now - self._saved >= self._save_every_s:
             self._saved = now
-            p.keeper.begin_save()
+            p.keeper.begin_save(self._changes)
         p.keeper.save_some(self._changes)
         fault = p.keeper.look_after(is_stored=self.is_stored)
         if fault is not None or p.keeper.journal.size:  # there is a file again, though nothing may come to be written

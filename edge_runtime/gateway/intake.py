@@ -76,6 +76,7 @@ class Entrance:
         """`fleet`: the number of the group's fleet; `others`: the machines that other groups know by name."""
         self.group, self.fleet = group, fleet
         self._others = others
+        self._fleets = fleets
         self._fleet = fleets[fleet]
         manifest = self._fleet.manifest
         self.decoder = Decoder(group.payload, manifest)
@@ -98,6 +99,13 @@ class Entrance:
                 return self.machines[name]
             if name in self._others:
                 raise PayloadError("machine", f"expected readings of {excerpt(name)} from its own group only")
+            if any(
+                name in fleet.index for fleet in self._fleets
+            ):  # states, alerts and topics are told apart by it alone
+                raise PayloadError(
+                    "machine",
+                    f"expected readings of {excerpt(name)} from groups of one bundle, got another's: it needs a name of its own",
+                )
             if self._may_appear <= 0:
                 raise PayloadError(
                     "machine", f"expected at most {self.group.appear} machines to appear, got one more: {excerpt(name)}"

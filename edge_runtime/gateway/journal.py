@@ -27,6 +27,12 @@ LIMIT = 4 * 2**20
 """A file grows by so many bytes, or by what its states take twice over, before another one is begun."""
 
 
+ASIDE = ".aside"
+"""Files that are kept for whoever looks into what happened are named so."""
+OVERDUE = 8
+"""It may grow by so many times of that while another one would not do, because the store is out of order."""
+
+
 class JournalGroup(NamedTuple):
     """Machines of one bundle, as far as the journal knows them."""
 
@@ -91,6 +97,12 @@ class Journal:
         """Whether `rotate` is to be called: the file is large enough, or there is none since one could not be written."""
         now = self._appending
         return now is None or now.size - self._head_size > max(self._limit, 2 * self._head_size)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it cannot be put off any longer: the file is many times as large, or there is none."""
+        now = self._appending
+        return now is None or now.size - self._head_size > OVERDUE * max(self._limit, 2 * self._head_size)
 
     @property
     def size(self) -> int:
@@ -194,6 +206,15 @@ class Journal:
             self._names[group][machine] = name
         yield from found.entries
         self._has_gap = self._has_gap and not found.names
+
+    def set_aside(self) -> None:
+        """Keep the files, under other names, from being read again: what was in them ended a process. Those set aside before are deleted."""
+        with contextlib.suppress(OSError, StoreError):
+            for name in os.listdir(self._folder):
+                if name.startswith("journal-") and name.endswith(ASIDE):
+                    os.unlink(os.path.join(self._folder, name))
+            for _, path in file.generations(self._folder):
+                os.rename(path, path + ASIDE)
 
     def close(self) -> None:
         """Write no more; the files stay."""

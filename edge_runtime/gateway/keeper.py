@@ -32,6 +32,10 @@ LEAST_READINGS = 16
 """From one state of a machine in the journal to the next, at least."""
 SAVED_AT_ONCE = 500
 """Machines whose states are in memory, or in one transaction, together."""
+PATIENCE_S = 10.0
+"""Before another journal is begun though the store does not have what the old one leads to: it may be back in a moment."""
+LINES = "lines "
+"""The store's note of how far a file of lines was read begins so."""
 CLOCK = "clock"
 """The journal's note of what steady time is."""
 
@@ -69,15 +73,18 @@ class Keeper:
         self._saved_counts = [fleet.counts.copy() for fleet in fleets]
         self._to_save: deque[tuple[int, npt.NDArray[np.int64]]] = deque()
         self._noted_offset: int | None = None
+        self._overdue_since = clock.monotonic()
+        self._positions: dict[str, str] = {}
+        """How far files of lines were read, as far as the store has not been told."""
 
-    def append(self, number: int, readings: Readings) -> str | None:
-        """Readings that are about to be scored. Returns why they could not be written, if so."""
+    def gather(self, number: int, readings: Readings) -> None:
+        """Readings that are about to be scored, once they are written."""
         fleet = self._fleets[number]
         self._register(number, fleet)
         self.journal.tick(number, readings.ids, readings.times, readings.values)
-        return self._write()
 
-    def _write(self) -> str | None:
+    def write(self) -> str | None:
+        """Write what was gathered: all of it or nothing. Returns why it could not be written, if so."""
         try:
             self.journal.write()
         except StoreError as fault:
@@ -99,13 +106,14 @@ class Keeper:
         intervals.take(verdicts)
 
     def note_position(self, message: Message) -> None:
-        """How far a file of lines was read: written with the readings."""
+        """How far a file of lines was read: written with the readings, and never before them."""
         if isinstance(message.token, Position):
-            self.journal.note(message.topic, message.token.to_text())
+            self._positions[message.topic] = message.token.to_text()
+            self.journal.note(message.topic, self._positions[message.topic])
 
-    def position(self, lines: str) -> Position | None:
-        """How far a file of lines was read by an earlier process."""
-        text = self.journal.notes.get(lines)
+    def position(self, lines: str, stored: str | None) -> Position | None:
+        """How far a file of lines was read by an earlier process; `stored`: as the store has it."""
+        text = self.journal.notes.get(lines, stored)
         try:
             return None if text is None else Position.from_text(text)
         except ValueError:
@@ -119,7 +127,14 @@ class Keeper:
         """The states of the machines that were marked, as they are now."""
         for number, machine in self._marked:
             changes.states += self._states(number, [machine])
+        if self._marked:
+            self._add_positions(changes)
         self._marked.clear()
+
+    def _add_positions(self, changes: Changes) -> None:
+        """How far files of lines were read, where that is news: it belongs to the states."""
+        changes.meta.update((LINES + path, text) for path, text in self._positions.items())
+        self._positions.clear()
 
     def after_commit(self, *, is_stored: bool) -> None:
         """What came of the readings so far is in the store, or is not: only then the journal may go on from here."""
@@ -160,7 +175,11 @@ class Keeper:
         if self._noted_offset is None or abs(offset - self._noted_offset) > 50_000:
             self._noted_offset = offset
             self.journal.note(CLOCK, json.dumps([self._clock.boot(), offset]))
-        if self.journal.needs_rotation and is_stored:
+        now = self._clock.monotonic()
+        if is_stored or not self.journal.is_overdue:
+            self._overdue_since = now
+        # What the store has not been told is in the old file. But a board's memory has an end, and readings are to outlast a crash.
+        if self.journal.needs_rotation and (is_stored or now - self._overdue_since >= PATIENCE_S):
             for number, fleet in enumerate(self._fleets):
                 self._register(number, fleet)
             try:
@@ -175,7 +194,7 @@ class Keeper:
         self._saved_counts[number] = np.where(counts > 0, -1, 0)
         counts[:] = 0
 
-    def begin_save(self) -> None:
+    def begin_save(self, changes: Changes) -> None:
         """The states of all machines that had readings since the last save, and the history, are to be saved."""
         self._to_save.clear()
         for number, fleet in enumerate(self._fleets):
@@ -187,6 +206,7 @@ class Keeper:
                 (number, changed[start : start + SAVED_AT_ONCE]) for start in range(0, len(changed), SAVED_AT_ONCE)
             ]
             self._saved_counts[number] = fleet.counts.copy()
+        self._add_positions(changes)
 
     def save_some(self, changes: Changes) -> bool:
         """Save some machines; returns whether more are to be saved: the readings of a second must not wait for ten thousand."""
@@ -210,7 +230,7 @@ class Keeper:
 
     def close(self) -> None:
         """Write no more."""
-        self._write()
+        self.write()
         self.journal.close()
 
 

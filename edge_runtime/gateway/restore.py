@@ -16,6 +16,7 @@ from edge_runtime.gateway.intake import Intake
 from edge_runtime.gateway.journal import Restored, Tick
 from edge_runtime.gateway.keeper import CLOCK, Keeper
 from edge_runtime.gateway.log import Log
+from edge_runtime.gateway.silences import KEY
 from edge_runtime.gateway.status import MACHINE_STATES
 from edge_runtime.gateway.store import Store
 from edge_runtime.gateway.store_rows import Changes
@@ -57,10 +58,12 @@ class Restore(NamedTuple):
         elif offset is not None:
             self._follow_clock(restored, now - round(self.clock.monotonic() * 1e6) - offset)
         for number, fleet in enumerate(self.fleets):
-            for machine in sorted(machine for group, machine in restored if group == number):
-                self._resume_time(fleet, machine, now)
+            stamped = self.intake.by_arrival(number)
+            for machine in range(len(fleet.names)):
+                self._resume_time(fleet, machine, now, is_stamped=machine in stamped)
                 self._agree(fleet, machine, now, changes)
             self.keeper.begin_counting(number)
+        self.desk.resume_silences(self.store.remembered(KEY))
 
     def _from_journal(self, now: int, changes: Changes) -> Places:
         """Each machine's newest state and the readings after it; returns the machines, by fleet and row."""
@@ -70,14 +73,23 @@ class Restore(NamedTuple):
             if isinstance(entry, Restored):
                 if self._recall(fleet, entry.machine, entry.state):
                     restored.add((entry.group, entry.machine))
-            else:
-                self._replay(fleet, entry, now, changes)
+            else:  # without its state, a machine's readings would raise other alerts than they did
+                known = np.array([(entry.group, machine) in restored for machine in entry.ids.tolist()])
+                if known.any():
+                    tick = Tick(entry.group, entry.ids[known], entry.times[known], entry.values[known])
+                    self._replay(fleet, tick, now, changes)
         for line in self.keeper.journal.problems:
             self.log("journal_damaged", "warning", fault=line)
         return restored
 
     def _take_up_alerts(self, now: int, changes: Changes) -> None:
         """The alerts that are open after the last readings; their machines, which may have appeared once, are taken in first."""
+        for fleet in self.fleets:
+            for machine, alert in list(fleet.open.items()):
+                known = self.store.alert(alert)
+                if known is not None and known.cleared is not None:  # after the end of a journal that lost some of it
+                    del fleet.open[machine]
+                    self.desk.held_back.pop(fleet.names[machine], None)
         alerts = self.store.open_alerts()
         for stored in alerts:
             if not any(stored.machine in fleet.index for fleet in self.fleets):
@@ -151,13 +163,14 @@ class Restore(NamedTuple):
         stamped, newest = self.intake.by_arrival(number), self.fleets[number].newest
         return sorted(row for fleet, row in restored if fleet == number and row in stamped and newest[row] != UNSEEN)
 
-    def _resume_time(self, fleet: Fleet, machine: int, now: int) -> None:
+    def _resume_time(self, fleet: Fleet, machine: int, now: int, *, is_stamped: bool) -> None:
         """How long ago its last reading was, as far as that is known."""
         newest = int(fleet.newest[machine])
         if newest != UNSEEN:
             elapsed = (now - newest) / 1e6
             is_known = self.steady.is_set() and 0 <= elapsed < PLAUSIBLE_S
-            fleet.timeline.restore(machine, newest, self.clock.monotonic(), elapsed if is_known else None)
+            known = elapsed if is_known else None
+            fleet.timeline.restore(machine, newest, self.clock.monotonic(), known, is_stamped=is_stamped)
 
     def _agree(self, fleet: Fleet, machine: int, now: int, changes: Changes) -> None:
         """The detector's alarm and the store's alert are two memories of one thing; where one is lost, nothing is hidden."""

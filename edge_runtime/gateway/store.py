@@ -83,9 +83,9 @@ class Store(Reader):
 
     def problems(self) -> list[str]:
         """What is the matter as long as it is: lines for the status."""
-        aside = sorted(
-            name for name in os.listdir(self._folder) if name.startswith(NAME + CORRUPT) and not name.endswith("-wal")
-        )
+        with self._translated("read"):
+            names = os.listdir(self._folder)
+        aside = sorted(name for name in names if name.startswith(NAME + CORRUPT) and not name.endswith("-wal"))
         lines = [
             f"{name}: the database was damaged and is kept under this name; delete it once looked at" for name in aside
         ]

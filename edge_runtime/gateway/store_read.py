@@ -17,7 +17,7 @@ from edge_runtime.gateway.store_tables import APPLICATION, COUNTS, DONE, MIGRATI
 
 _ALERT = f"""
 SELECT id, machine, bundle, digest, file, engine, variant, raised, score, threshold, contributions, in_maintenance, cleared, clear_reason,
-    acknowledged, acknowledged_by, is_queued AND NOT EXISTS (SELECT 1 FROM outbox WHERE {UNSENT}),
+    acknowledged, acknowledged_by, is_queued, is_queued AND NOT EXISTS (SELECT 1 FROM outbox WHERE {UNSENT}),
     EXISTS (SELECT 1 FROM evidence WHERE evidence.alert = alerts.row)
 FROM alerts """
 _OUTGOING = "SELECT id, topic, payload, retain, kind, alert, created, row FROM outbox "
@@ -100,6 +100,15 @@ class Reader:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
         return rows[0][0] if rows else None
 
+    def machine_names(self) -> list[str]:
+        """Of all machines that were ever heard."""
+        return [name for (name,) in self._rows("SELECT name FROM machines ORDER BY id")]
+
+    def remembered(self, prefix: str) -> list[str]:
+        """The remembered values, but for empty ones, whose keys begin so."""
+        rows = self._rows("SELECT value FROM meta WHERE substr(key, 1, ?) = ? AND value <> ''", len(prefix), prefix)
+        return [value for (value,) in rows]
+
     def maintenance(self) -> list[MaintenanceRecord]:
         """All known work, by its start."""
         rows = self._rows("SELECT id, machines, start, end, note, by FROM maintenance ORDER BY start, id")
@@ -174,6 +183,7 @@ def _alert(row: tuple[Any, ...]) -> StoredAlert:
         threshold=_number(alert.threshold),
         contributions=json.loads(row[10]),
         in_maintenance=bool(alert.in_maintenance),
+        is_queued=bool(alert.is_queued),
         is_sent=bool(alert.is_sent),
         has_evidence=bool(alert.has_evidence),
     )

@@ -67,6 +67,8 @@ class StoredAlert(NamedTuple):
     clear_reason: str
     acknowledged: int | None
     acknowledged_by: str
+    is_queued: bool
+    """It was told, or waits in the outbox: not held back during work."""
     is_sent: bool
     """It was queued, and the broker acknowledged every message about it."""
     has_evidence: bool

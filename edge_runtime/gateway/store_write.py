@@ -33,6 +33,8 @@ class Writer:
         for message in changes.outbox:
             if message.id not in known:
                 _queue(db, message, self._next_row())
+                if message.kind == "raised":  # during work, and told only now that it is over
+                    db.execute("UPDATE alerts SET is_queued = 1 WHERE id = ? AND NOT is_queued", (message.alert,))
         db.executemany("DELETE FROM outbox WHERE id = ?", [(message,) for message in (*done, *changes.delivered)])
         db.execute("DELETE FROM done")
         for state in changes.states:

@@ -115,11 +115,14 @@ class Timeline(Generic[T]):
         self._is_stamped[machine] = False
         self._odd.pop(machine, None)
 
-    def restore(self, machine: int, last: int, moment: float, elapsed: float | None) -> None:
+    def restore(
+        self, machine: int, last: int, moment: float, elapsed: float | None, *, is_stamped: bool = False
+    ) -> None:
         """A machine's last reading, taken by an earlier process: its time in microseconds, `elapsed` seconds before `moment`.
 
-        `moment` is now, by the monotonic clock; `elapsed` None: nobody knows how long ago.
+        `moment` is now, by the monotonic clock; `elapsed` None: nobody knows how long ago. `is_stamped`: at its arrival.
         """
+        self._is_stamped[machine] = is_stamped
         self._last[machine] = last
         self._arrived[machine] = (moment - (elapsed or 0.0)) * 1e6
         self._lag[machine] = UNKNOWN_LAG if elapsed is None else self._arrived[machine] - last

@@ -118,7 +118,7 @@ class TestClient:
     def publish(self, topic: str, payload: bytes, *, retain: bool, token: int) -> bool:
         if not self.is_connected:
             return False
-        self._broker.heard.append((topic, json.loads(payload)))
+        self._broker.heard.append((topic, json.loads(payload or b"{}")))
         if self._broker.answers:
             self._tokens.append(token)
         return True
