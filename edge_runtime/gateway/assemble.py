@@ -15,7 +15,7 @@ from edge_runtime.gateway.config import GatewayConfig, Group
 from edge_runtime.gateway.config_file import secret
 from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import Fleet, room_for
-from edge_runtime.gateway.gateway import Gateway, Parts
+from edge_runtime.gateway.gateway import Gateway
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.intake import Intake
 from edge_runtime.gateway.keeper import Keeper
@@ -25,6 +25,7 @@ from edge_runtime.gateway.log import Secret as Hidden
 from edge_runtime.gateway.message import Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.mqtt import MqttClient
+from edge_runtime.gateway.parts import Parts
 from edge_runtime.gateway.publisher import Client, Publisher
 from edge_runtime.gateway.recent import RecentScores
 from edge_runtime.gateway.restore import Restore

@@ -9,25 +9,17 @@ again what was not acknowledged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from edge_runtime.errors import AnomaliteError, PayloadError, StoreError
-from edge_runtime.gateway.announcer import Announcer
-from edge_runtime.gateway.clock import Clock, SteadyTime
 from edge_runtime.gateway.deliveries import Deliveries
-from edge_runtime.gateway.desk import Desk
-from edge_runtime.gateway.fleet import Fleet
-from edge_runtime.gateway.inbox import Inbox
-from edge_runtime.gateway.intake import Batch, Intake, Readings
-from edge_runtime.gateway.keeper import LINES, Keeper
+from edge_runtime.gateway.intake import Batch, Readings
+from edge_runtime.gateway.keeper import LINES
 from edge_runtime.gateway.lines import Lines, Position
-from edge_runtime.gateway.log import Log
-from edge_runtime.gateway.message import Message, Source
-from edge_runtime.gateway.metrics import Metrics
+from edge_runtime.gateway.message import Message
+from edge_runtime.gateway.parts import Parts
+from edge_runtime.gateway.problems import Problems
 from edge_runtime.gateway.publisher import Publisher
-from edge_runtime.gateway.recent import RecentScores
 from edge_runtime.gateway.restore import Restore
-from edge_runtime.gateway.store import Store
 from edge_runtime.gateway.store_rows import Changes
 
 MOST_MESSAGES = 500
@@ -38,29 +30,6 @@ SECOND = 1.0
 """What need not be done at every tick is done this often."""
 
 
-class Parts(NamedTuple):
-    """What a gateway is made of; `assemble.py` makes the real ones."""
-
-    clock: Clock
-    steady: SteadyTime
-    fleets: list[Fleet]
-    files: list[str]
-    """The bundles of the fleets."""
-    recent: list[RecentScores]
-    """One for each fleet."""
-    intake: Intake
-    inbox: Inbox
-    sources: list[Source]
-    desk: Desk
-    keeper: Keeper
-    store: Store
-    publisher: Publisher | None
-    """None where no broker is configured: alerts are in the store, the log and on the page."""
-    announcer: Announcer | None
-    metrics: Metrics
-    log: Log
-
-
 class Gateway:
     """Runs until it is told to stop."""
 
@@ -68,8 +37,7 @@ class Gateway:
         """`show` is called once a second."""
         self.parts = parts
         self._show, self._tick_s, self._save_every_s = show, tick_s, save_every_s
-        self.problems: dict[str, str] = {}
-        """What a person should know, by what it is about."""
+        self.problems = Problems(parts.log)
         self.started = parts.clock.monotonic()
         self._second = self._saved = self.started
         self._changes = Changes()
@@ -101,7 +69,7 @@ class Gateway:
             self.parts.keeper.journal.set_aside()
             raise
         self._commit()
-        self._problem("journal", self.parts.keeper.look_after(is_stored=self.is_stored))
+        self.problems.set("journal", self.parts.keeper.look_after(is_stored=self.is_stored))
 
     def run(self, goes_on: Callable[[], bool]) -> None:
         """Work until `goes_on`, asked at every tick and once a second at least, says no; then save everything."""
@@ -222,7 +190,7 @@ class Gateway:
         for message in lines:
             self.parts.keeper.note_position(message)
         if given:
-            self._problem("journal", self.parts.keeper.write())
+            self.problems.set("journal", self.parts.keeper.write())
         for number, readings in given.items():
             self._score_fleet(number, readings, started)
             started = self.parts.clock.monotonic()
@@ -232,7 +200,7 @@ class Gateway:
         p = self.parts
         fleet = p.fleets[number]
         verdicts, turns, fault = fleet.take(readings.ids, readings.values, readings.times)
-        self._problem(f"engine of {fleet.manifest.name}", fault)
+        self.problems.set(f"engine of {fleet.manifest.name}", fault)
         if fault is not None:  # windows began anew, which the readings alone would not do
             p.keeper.restart(number, sorted(set(readings.ids.tolist())))
         wall = p.steady.now()
@@ -303,7 +271,7 @@ class Gateway:
         p.keeper.save_some(self._changes)
         fault = p.keeper.look_after(is_stored=self.is_stored)
         if fault is not None or p.keeper.journal.size:  # there is a file again, though nothing may come to be written
-            self._problem("journal", fault)
+            self.problems.set("journal", fault)
         for line in p.store.notices():
             p.log("store_notice", "error", notice=line)
 
@@ -317,12 +285,12 @@ class Gateway:
         try:
             p.store.commit(self._changes, at_once=at_once)
         except StoreError as fault:
-            self._problem("store", f"{fault}: alerts are kept in memory")
+            self.problems.set("store", f"{fault}: alerts are kept in memory")
             left = Changes()
             left.add(self._changes)
             self._changes = left
         else:
-            self._problem("store", None)
+            self.problems.set("store", None)
             self._deliveries.stored(self._changes.outbox, p.clock.monotonic())
             self._changes = Changes()
             p.metrics.stages["store"].observe(p.clock.monotonic() - started)
@@ -334,17 +302,6 @@ class Gateway:
         delivered = publisher.pump()
         self._changes.delivered += delivered
         self._deliveries.delivered(delivered, self.parts.clock.monotonic())
-
-    def _problem(self, about: str, what: str | None) -> None:
-        """Remember what is the matter, or that nothing is any more; say it once."""
-        if what is None:
-            if self.problems.pop(about, None) is not None:
-                self.parts.log("recovered", about=about)
-        elif about not in self.problems:
-            self.problems[about] = what
-            self.parts.log("problem", "error", about=about, what=what)
-        else:
-            self.problems[about] = what
 
 
 def _acknowledge(messages: Iterable[Message]) -> None:

@@ -19,7 +19,8 @@ from edge_runtime.gateway.store_read import Reader
 
 if TYPE_CHECKING:
     from edge_runtime.gateway.assemble import Broker
-    from edge_runtime.gateway.gateway import Gateway, Parts
+    from edge_runtime.gateway.gateway import Gateway
+    from edge_runtime.gateway.parts import Parts
 
 
 def machine_status(fleet: Fleet, machine: int, desk: Desk, wall: float, monotonic: float) -> MachineStatus:

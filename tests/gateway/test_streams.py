@@ -17,6 +17,7 @@ from inside import START, Bench
 
 from edge_runtime import load
 from edge_runtime.features import Features
+from edge_runtime.gateway.store_rows import Changes
 from edge_runtime.manifest import Channel, Grid, Manifest, Operating, Sampling, Sensors, Waveform
 from edge_runtime.readings import STATUSES
 
@@ -204,8 +205,11 @@ def end(bench: Bench, how: str) -> None:
         bench.gateway.stop()
     else:
         if how == "power cut":  # everything was saved a moment before; what is kept in memory is gone
-            bench.gateway._save(bench.clock.monotonic())
-            bench.gateway._commit()
+            keeper, changes = bench.gateway.parts.keeper, Changes()
+            keeper.begin_save(changes)
+            while keeper.save_some(changes):
+                pass
+            bench.gateway.parts.store.commit(changes)
         bench.crash()
         if how == "power cut":
             shutil.rmtree(bench.folder / "journal")
