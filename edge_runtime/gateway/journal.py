@@ -161,10 +161,10 @@ class Journal:
             self._has_gap = True
             raise StoreError(f"{self._folder}: the journal cannot be written: {fault.strerror}") from None
 
-    def rotate(self, states: Sequence[States], *, restarts: bool = False) -> None:
+    def rotate(self, states: Sequence[States]) -> None:
         """Begin another file with the states of all machines of each group as they are now; the one before the last is deleted.
 
-        `restarts` as in `keep`, for all machines. Raises `StoreError`: then the file in use stays so, if there is one.
+        Raises `StoreError`: then the file in use stays so, if there is one.
         """
         if self._appending is not None and self._pending:
             self.write()
@@ -173,16 +173,13 @@ class Journal:
         number = older[-1][0] + 1 if older else 1
         path = os.path.join(self._folder, f"journal-{number}")
         try:
-            new = self._begin(path, states, continues=not (restarts or self._has_gap))
+            new = self._begin(path, states, continues=not self._has_gap)
         except OSError as fault:
             with contextlib.suppress(OSError):
                 os.unlink(f"{path}.part")
             raise StoreError(f"{self._folder}: the journal cannot be written: {fault.strerror}") from None
         self._close_file()
         self._appending, self._head_size, self._has_gap = new, new.size, False
-        if restarts:
-            for pasts, each in zip(self.pasts, states, strict=True):
-                pasts.restart(*map(list, zip(*each.items(), strict=True)))
         for _, old in older[:-1]:
             with contextlib.suppress(OSError):
                 os.unlink(old)

@@ -58,9 +58,9 @@ class Gateway:
         self.known = set(self.journal.machines(0))
         self.rotate()
 
-    def rotate(self, **how: Any) -> None:
+    def rotate(self) -> None:
         ids = self.journal.machines(0)
-        self.journal.rotate([dict(zip(ids, remember(self.detector, ids), strict=True))], **how)
+        self.journal.rotate([dict(zip(ids, remember(self.detector, ids), strict=True))])
 
     def tick(self, names: list[str], values: np.ndarray, times: np.ndarray, *, is_scored: bool = True) -> Any:
         for name in names:
