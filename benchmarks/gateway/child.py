@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -49,13 +50,19 @@ class Child:
 
     def wait(self, timeout_s: float) -> int:
         """Wait until it ends by itself; its exit status."""
-        return self._process.wait(timeout_s)
+        status = self._process.wait(timeout_s)
+        self._thread.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+        return status
 
     def end(self, timeout_s: float = 90.0) -> int:
         """SIGTERM, and its exit status."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout_s)
+        return self.wait(timeout_s)
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

@@ -36,7 +36,7 @@ from benchmarks.gateway.received import (
     violations_of_messages,
     violations_of_states,
 )
-from benchmarks.gateway.stored import violations_of_store
+from benchmarks.gateway.stored import examine_store
 from benchmarks.gateway.stream import PLAIN, Habits
 
 PATIENCE_S = 30.0
@@ -181,7 +181,8 @@ def examine(plant: Plant, killed: Killed, options: argparse.Namespace) -> tuple[
         found += violations_of_faults(received, ledger, killed.cuts, needed)
     else:
         found += violations_of_ledger(received, ledger) + violations_of_states(received, ledger)
-    stored, figures = violations_of_store(plant, received)
+    stored = examine_store(plant, received)
+    found += stored.violations
     firsts = received.firsts
     expected = {event.key: event for event in ledger.events}
     exact = sum(expected.get(each.event.key) == each.event for each in firsts.values())
@@ -204,10 +205,10 @@ def examine(plant: Plant, killed: Killed, options: argparse.Namespace) -> tuple[
         "restart_ms_max": 1e3 * max(killed.restarts_s),
         "stop_s": killed.stop_s,
         "state_mb": state_mb,
-        **figures,
-        "violations": len(found + stored),
+        **stored.to_json(),
+        "violations": len(found),
     }
-    return result, found + stored
+    return result, found
 
 
 def run(options: argparse.Namespace, command: Sequence[str] = SERVE) -> tuple[dict[str, Any], list[str]]:

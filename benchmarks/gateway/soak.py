@@ -38,6 +38,8 @@ DECADE_S = 10 * 365.25 * DAY
 MB_A_WEEK = 1.0
 T_975 = 2.1
 """Standard errors on each side of a slope for 95 %, with twenty points or more."""
+LEAST_DAYS = 14
+"""A line through fewer days proves nothing."""
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
@@ -46,12 +48,13 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         weeks = _Weeks(folder, options)
-        stack.callback(weeks.gateway.parts.store.close)
+        stack.callback(weeks.end)
         until = time.monotonic() + 60 * options.minutes
         while time.monotonic() < until and weeks.day < options.days:
             weeks.pass_day()
             if options.progress:
                 print(f"day {weeks.day}: {weeks.rows[-1]}", file=sys.stderr, flush=True)
+        weeks.end()
         return _result(options, weeks)
 
 
@@ -100,7 +103,8 @@ class _Weeks:
         from edge_runtime.gateway.seen import Seen
 
         seen = Seen(self.clock.monotonic, self.clock.wall)
-        log = Log(descriptor=os.open(os.devnull, os.O_WRONLY), clock=self.clock)
+        self._nowhere: int | None = os.open(os.devnull, os.O_WRONLY)
+        log = Log(descriptor=self._nowhere, clock=self.clock)
         with mock.patch.object(assemble, "MqttClient", SimulatedBroker):
             gateway = assemble.assemble(read_config(config), self.clock, log, seen, "soak")
         (broker,) = gateway.parts.sources
@@ -121,6 +125,17 @@ class _Weeks:
         gc.collect()
         _give_back()
         self.rows.append((resident_bytes() / 1e6, *self._files()))
+
+    def end(self) -> None:
+        """Let what is on its way arrive, and stop the gateway. Once."""
+        if self._nowhere is None:
+            return
+        for _ in range(10):
+            self.clock.pass_(1.0)
+            self.gateway.tick([])
+        self.gateway.stop()
+        os.close(self._nowhere)
+        self._nowhere = None
 
     def _events(self, plan: _Plan, step: int) -> None:
         if step == plan.away_from:
@@ -227,14 +242,14 @@ def _result(options: argparse.Namespace, weeks: _Weeks) -> tuple[dict[str, Any],
     }
     found = []
     for name, column in zip(names, np.array(weeks.rows).T, strict=True):
-        slope, error = line(days, column[first:])
+        slope, error = line(days, column[first:]) if len(days) > 2 else (0.0, 0.0)
         result[name] = {
             "first_mb": column[first],
             "last_mb": column[-1],
             "mb_a_week": 7 * slope,
             "error": 7 * T_975 * error,
         }
-        if 7 * (slope + T_975 * error) >= MB_A_WEEK:
+        if len(days) >= LEAST_DAYS and 7 * (slope + T_975 * error) >= MB_A_WEEK:
             found.append(f"{name}: {7 * slope:.3f} ± {7 * T_975 * error:.3f} MB a week, expected below {MB_A_WEEK:g}")
     with closing(open_reader(str(weeks.plant.state))) as reader:
         result["waiting"] = reader.waiting_count()

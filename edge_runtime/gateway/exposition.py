@@ -9,31 +9,20 @@ from __future__ import annotations
 import platform
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge_runtime.gateway.exposition_machines import machine_lines
 from edge_runtime.gateway.metrics import Histogram, Metrics
 from edge_runtime.gateway.seen import Seen
-from edge_runtime.gateway.status import MACHINE_STATES, MachineStatus, Status
+from edge_runtime.gateway.status import MACHINE_STATES, Status
 from edge_runtime.readings import STATUSES
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-BY_MACHINE: tuple[tuple[str, str, str, Callable[[MachineStatus], float | None]], ...] = (
-    ("counter", "readings", "Readings taken in.", lambda machine: machine.readings),
-    ("gauge", "score", "Score of the last scored reading.", lambda machine: machine.score),
-    ("gauge", "threshold", "Score above which a reading is anomalous.", lambda machine: machine.threshold),
-    (
-        "gauge",
-        "last_reading_timestamp_seconds",
-        "When the last reading arrived, seconds since 1970.",
-        lambda machine: machine.last_reading,
-    ),
-)
-"""Kind, name, what it is, and where in the status it stands; None has no line."""
 
 
 class Exposition:
@@ -58,7 +47,12 @@ class Exposition:
         from prometheus_client import generate_latest
 
         with self._lock:
-            return generate_latest(self._registry)
+            text = bytearray(generate_latest(self._registry))
+            status = self._seen.status()
+            if status is not None:
+                for piece in machine_lines(status, self._metrics.alerts):
+                    text += piece
+            return bytes(text)
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not collect."""
@@ -66,7 +60,7 @@ class Exposition:
 
     def collect(self) -> Iterator[Metric]:
         """Every metric family; those of the status are missing before the gateway has published one."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+        from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
         status = self._seen.status()
         yield from self._counted()
@@ -81,13 +75,6 @@ class Exposition:
             return
         yield from _of_gateway(status)
         yield from _of_machines(status)
-        alerts = CounterMetricFamily(
-            "anomalite_alerts", "Alert events by machine and kind.", labels=["machine", "kind"]
-        )
-        found = dict.fromkeys(((machine.name, "raised") for machine in status.machines), 0) | self._metrics.alerts
-        for (machine, kind), count in found.items():
-            alerts.add_metric([_label(machine), kind], count)
-        yield alerts
 
     def _counted(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -169,23 +156,8 @@ def _of_gateway(status: Status) -> Iterator[Metric]:
 
 
 def _of_machines(status: Status) -> Iterator[Metric]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.core import GaugeMetricFamily
 
-    places = [[_label(machine.name), _label(machine.bundle)] for machine in status.machines]
-    families: dict[str, Any] = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
-    for kind, name, what, of in BY_MACHINE:
-        family = families[kind](f"anomalite_{name}", what, labels=["machine", "bundle"])
-        for place, machine in zip(places, status.machines, strict=True):
-            value = of(machine)
-            if value is not None:
-                family.add_metric(place, value)
-        yield family
-    state = GaugeMetricFamily(
-        "anomalite_machine_state", "1 for the state the machine is in.", labels=["machine", "bundle", "state"]
-    )
-    for place, machine in zip(places, status.machines, strict=True):
-        state.add_metric([*place, machine.state], 1)
-    yield state
     numbers = Counter((machine.bundle, machine.state) for machine in status.machines)
     machines = GaugeMetricFamily("anomalite_machines", "Machines in each state.", labels=["bundle", "state"])
     for bundle in sorted({bundle for bundle, _ in numbers}):

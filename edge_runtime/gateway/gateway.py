@@ -154,7 +154,9 @@ class Gateway:
         while len(p.inbox) and p.clock.monotonic() < until:  # what is left then, a broker gives again
             self.tick(p.inbox.take(0.0, 0.0, MOST_MESSAGES))
         self._settle(None)
-        self._save(self._second)
+        p.keeper.begin_save(self._changes)
+        while p.keeper.save_some(self._changes):
+            pass
         self._commit(at_once=True)
         for source in p.sources:
             source.stop()  # what was just acknowledged and published is sent
@@ -296,14 +298,14 @@ class Gateway:
                 p.desk.silence(fleet, machine, wall, self._changes, is_heard=False)
         p.desk.follow_work(wall, self._changes)
         if now - self._saved >= self._save_every_s:
-            self._save(now)
-        self._problem("journal", p.keeper.look_after(is_stored=self.is_stored) or self.problems.get("journal"))
+            self._saved = now
+            p.keeper.begin_save(self._changes)
+        p.keeper.save_some(self._changes)
+        fault = p.keeper.look_after(is_stored=self.is_stored)
+        if fault is not None or p.keeper.journal.size:  # there is a file again, though nothing may come to be written
+            self._problem("journal", fault)
         for line in p.store.notices():
             p.log("store_notice", "error", notice=line)
-
-    def _save(self, now: float) -> None:
-        self._saved = now
-        self.parts.keeper.save(self._changes)
 
     def _commit(self, *, at_once: bool = False) -> None:
         """Store what has happened; what cannot be stored is sent from memory, and stored later."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.gateway.fleet import Fleet
 from edge_runtime.gateway.store_rows import HistoryRow
@@ -14,7 +15,8 @@ class Intervals:
 
     def __init__(self, machines: int, start: int) -> None:
         """`start`: of the interval, microseconds since 1970 UTC."""
-        self._start = start
+        self._begin = start
+        self._start = np.full(machines, start)
         self._counts = np.zeros((machines, len(STATUSES)), np.int32)
         self._scored = np.zeros(machines, np.int32)
         self._lowest = np.full(machines, np.inf)
@@ -24,8 +26,8 @@ class Intervals:
     def grow(self, machines: int) -> None:
         """Make room for so many."""
         if machines > len(self._sum):
-            larger = Intervals(machines, self._start)
-            for name in ("_counts", "_scored", "_lowest", "_highest", "_sum"):
+            larger = Intervals(machines, self._begin)
+            for name in ("_start", "_counts", "_scored", "_lowest", "_highest", "_sum"):
                 getattr(larger, name)[: len(self._sum)] = getattr(self, name)
             self.__dict__.update(larger.__dict__)
 
@@ -40,15 +42,15 @@ class Intervals:
         np.minimum.at(self._lowest, whose, scores)
         np.maximum.at(self._highest, whose, scores)
 
-    def rows(self, fleet: Fleet, now: int) -> list[HistoryRow]:
-        """A row for each machine of the fleet that had readings; the next interval begins at `now`."""
+    def rows(self, fleet: Fleet, machines: npt.NDArray[np.int64], now: int) -> list[HistoryRow]:
+        """A row for each of some machines of the fleet that had readings; their next interval begins at `now`."""
         rows = []
-        for machine in np.nonzero(self._counts.any(axis=1))[0].tolist():
+        for machine in machines[self._counts[machines].any(axis=1)].tolist():
             scored = int(self._scored[machine])
             rows.append(
                 HistoryRow(
                     fleet.names[machine],
-                    self._start,
+                    int(self._start[machine]),
                     float(self._lowest[machine]) if scored else np.nan,
                     float(self._sum[machine]) / scored if scored else np.nan,
                     float(self._highest[machine]) if scored else np.nan,
@@ -56,5 +58,6 @@ class Intervals:
                     tuple(self._counts[machine].tolist()),
                 )
             )
-        self.__init__(len(self._sum), now)  # type: ignore[misc]
+        self._start[machines], self._lowest[machines], self._highest[machines] = now, np.inf, -np.inf
+        self._counts[machines] = self._scored[machines] = self._sum[machines] = 0
         return rows

@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,14 @@ class Tick(NamedTuple):
     """(B,), microseconds."""
     values: npt.NDArray[np.float64]
     """(B, C)."""
+
+
+class States(Protocol):
+    """The states of a group's machines, by number: a dictionary, or what makes them one by one."""
+
+    def items(self) -> Iterable[tuple[int, bytes]]:
+        """Number and state of each."""
+        ...
 
 
 class Journal:
@@ -153,7 +161,7 @@ class Journal:
             self._has_gap = True
             raise StoreError(f"{self._folder}: the journal cannot be written: {fault.strerror}") from None
 
-    def rotate(self, states: Sequence[Mapping[int, bytes]], *, restarts: bool = False) -> None:
+    def rotate(self, states: Sequence[States], *, restarts: bool = False) -> None:
         """Begin another file with the states of all machines of each group as they are now; the one before the last is deleted.
 
         `restarts` as in `keep`, for all machines. Raises `StoreError`: then the file in use stays so, if there is one.
@@ -174,7 +182,7 @@ class Journal:
         self._appending, self._head_size, self._has_gap = new, new.size, False
         if restarts:
             for pasts, each in zip(self.pasts, states, strict=True):
-                pasts.restart(list(each), list(each.values()))
+                pasts.restart(*map(list, zip(*each.items(), strict=True)))
         for _, old in older[:-1]:
             with contextlib.suppress(OSError):
                 os.unlink(old)
@@ -213,7 +221,7 @@ class Journal:
         self._close_file()
         os.close(self._lock)
 
-    def _begin(self, path: str, states: Sequence[Mapping[int, bytes]], *, continues: bool) -> file.Appending:
+    def _begin(self, path: str, states: Sequence[States], *, continues: bool) -> file.Appending:
         """A file with its head, in place. Raises `OSError`."""
         new = file.Appending(f"{path}.part")
         try:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.errors import StoreError
 from edge_runtime.gateway.clock import Clock, SteadyTime
@@ -28,6 +30,8 @@ from edge_runtime.state import remember, shift
 
 LEAST_READINGS = 16
 """From one state of a machine in the journal to the next, at least."""
+SAVED_AT_ONCE = 500
+"""Machines whose states are in memory, or in one transaction, together."""
 PATIENCE_S = 10.0
 """Before another journal is begun though the store does not have what the old one leads to: it may be back in a moment."""
 LINES = "lines "
@@ -67,6 +71,7 @@ class Keeper:
         now = steady.now()
         self._intervals = [Intervals(fleet.detector.machines, now) for fleet in fleets]
         self._saved_counts = [fleet.counts.copy() for fleet in fleets]
+        self._to_save: deque[tuple[int, npt.NDArray[np.int64]]] = deque()
         self._noted_offset: int | None = None
         self._overdue_since = clock.monotonic()
         self._positions: dict[str, str] = {}
@@ -178,14 +183,10 @@ class Keeper:
             for number, fleet in enumerate(self._fleets):
                 self._register(number, fleet)
             try:
-                self.journal.rotate([self._all_states(fleet) for fleet in self._fleets])
+                self.journal.rotate([_States(fleet) for fleet in self._fleets])
             except StoreError as fault:
                 return f"{fault}: readings since then would not outlast a crash"
         return None
-
-    def _all_states(self, fleet: Fleet) -> dict[int, bytes]:
-        machines = range(len(fleet.names))
-        return dict(zip(machines, remember(fleet.detector, list(machines)), strict=True))
 
     def begin_counting(self, number: int) -> None:
         """What was counted so far were readings of an earlier process: they are none of this one, but the states are to be saved."""
@@ -193,17 +194,27 @@ class Keeper:
         self._saved_counts[number] = np.where(counts > 0, -1, 0)
         counts[:] = 0
 
-    def save(self, changes: Changes) -> None:
-        """The states of all machines that had readings since the last save, and their history."""
-        now = self._steady.now()
+    def begin_save(self, changes: Changes) -> None:
+        """The states of all machines that had readings since the last save, and the history, are to be saved."""
+        self._to_save.clear()
         for number, fleet in enumerate(self._fleets):
             saved = self._saved_counts[number]
             before = np.zeros_like(fleet.counts)
             before[: len(saved)] = saved
-            changes.states += self._states(number, np.nonzero(fleet.counts != before)[0].tolist())
-            changes.history += self._intervals[number].rows(fleet, now)
+            changed = np.nonzero(fleet.counts != before)[0]
+            self._to_save += [
+                (number, changed[start : start + SAVED_AT_ONCE]) for start in range(0, len(changed), SAVED_AT_ONCE)
+            ]
             self._saved_counts[number] = fleet.counts.copy()
         self._add_positions(changes)
+
+    def save_some(self, changes: Changes) -> bool:
+        """Save some machines; returns whether more are to be saved: the readings of a second must not wait for ten thousand."""
+        if self._to_save:
+            number, machines = self._to_save.popleft()
+            changes.states += self._states(number, machines.tolist())
+            changes.history += self._intervals[number].rows(self._fleets[number], machines, self._steady.now())
+        return bool(self._to_save)
 
     def _states(self, number: int, machines: Sequence[int]) -> list[MachineState]:
         fleet = self._fleets[number]
@@ -221,3 +232,16 @@ class Keeper:
         """Write no more."""
         self.write()
         self.journal.close()
+
+
+class _States:
+    """The states of all machines of a fleet, a few in memory at a time."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def items(self) -> Iterator[tuple[int, bytes]]:
+        count = len(self._fleet.names)
+        for start in range(0, count, SAVED_AT_ONCE):
+            some = list(range(start, min(start + SAVED_AT_ONCE, count)))
+            yield from zip(some, remember(self._fleet.detector, some), strict=True)

@@ -23,6 +23,9 @@ HEAD_BYTES = 256
 """So much of a file's beginning tells it from another that was given its inode or its name."""
 LINGER_S = 1.0
 """A file that was renamed is read for so long after its last byte: who writes it may not know yet."""
+_unread: dict[int, bytes] = {}
+"""By descriptor: what was read of standard input and not handed on when its reader was stopped. Nobody gives it again, so that the
+next reader in this process, with another configuration, begins with it."""
 
 
 class Position(NamedTuple):
@@ -89,8 +92,8 @@ class Lines:
         self._thread.start()
 
     def pause(self) -> None:
-        """Read no more."""
-        self._stopping.set()
+        """Read no more; what was read is in the inbox after this, or is read again by the next one."""
+        self.stop()
 
     def stop(self) -> None:
         """Read no more, and end."""
@@ -126,6 +129,7 @@ class Lines:
 
     def _follow_standard_input(self) -> None:
         lines = _Splitter(self._line_limit)
+        held = self._put(lines.split(_unread.pop(self._standard_input, b"")), lines)
         try:
             while not self._stopping.is_set():
                 if not select.select([self._standard_input], [], [], self._poll_s)[0]:
@@ -133,10 +137,12 @@ class Lines:
                 piece = os.read(self._standard_input, PIECE_BYTES)
                 if not piece:
                     break
-                self._put(lines.split(piece), lines)
+                held = self._put(lines.split(piece), lines)
         except OSError as error:
             self._complain(f"standard input: {error.strerror}")
-        if not self._stopping.is_set():
+        if self._stopping.is_set():
+            _unread[self._standard_input] = b"".join(line + b"\n" for line, _ in held) + lines.rest
+        else:
             self._put(lines.end(), lines)
             self.is_finished = True
             self._log("lines_finished", source="standard input")
@@ -219,17 +225,18 @@ class Lines:
 
     def _put(
         self, found: Sequence[tuple[bytes, int]], lines: _Splitter, file: int | None = None, inode: int = 0
-    ) -> None:
+    ) -> Sequence[tuple[bytes, int]]:
+        """Wait for room for each line; returns those that did not find any before the end."""
         if lines.refused:
             self.refused += lines.refused
             self._log("line_too_long", level="warning", source=self.path, lines=lines.refused, limit=self._line_limit)
             lines.refused = 0
         arrived = monotonic()
         head = None
-        for line, end in found:
+        for place, (line, end) in enumerate(found):
             while not self._inbox.wait_for_room(self._poll_s):
                 if self._stopping.is_set():
-                    return
+                    return found[place:]
                 arrived = monotonic()
             token = None
             if file is not None:
@@ -239,6 +246,7 @@ class Lines:
                 if end < HEAD_BYTES:
                     head = None  # the next line's has more of it
             self._inbox.put(Message(self, self.path, line, arrived, token), is_kept=True)
+        return ()
 
 
 class _Splitter:
@@ -252,6 +260,11 @@ class _Splitter:
         self._limit = limit
         self._rest = bytearray()
         self._is_skipping = False
+
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a line that has no end yet."""
+        return bytes(self._rest)
 
     def split(self, piece: bytes) -> list[tuple[bytes, int]]:
         """The lines that end in the piece; empty ones are left out."""

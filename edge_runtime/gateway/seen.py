@@ -61,6 +61,8 @@ class Seen:
             found.append(f"the gateway's loop has stood still for {now - newest[1]:.0f} s")
         if not newest[0].can_store:
             found.append("alerts and states cannot be written to the database")
+        if not newest[0].can_journal:
+            found.append("readings cannot be written to the journal: a crash would lose them")
         if away_since is not None and now - away_since > AWAY_AFTER_S:
             found.append(f"the broker {newest[0].broker} has been away for {now - away_since:.0f} s")
         return found

@@ -129,6 +129,7 @@ class Show:
             tuple(problems),
             p.metrics.totals(),
             gateway.is_stored,
+            "journal" not in gateway.problems,
         )
         self._seen.publish(status)
 

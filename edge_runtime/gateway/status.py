@@ -95,6 +95,8 @@ class Status(NamedTuple):
     """Of the metrics, by name and label: `Metrics.totals()`."""
     can_store: bool = True
     """False while alerts and states cannot be written to the database."""
+    can_journal: bool = True
+    """False while readings cannot be written to the journal: a crash would lose them."""
 
 
 class Recent(NamedTuple):

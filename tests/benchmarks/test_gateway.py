@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks.gateway import models
+from benchmarks.gateway import kill, models
+from benchmarks.gateway.broker import mosquitto
+from benchmarks.gateway.command import main
 from benchmarks.gateway.exposed import Exposed
 from benchmarks.gateway.feeder import Feed, stream
 from benchmarks.gateway.oracle import Event, Oracle
 from benchmarks.gateway.plant import PAYLOADS, Part, Plant, encoder
 from benchmarks.gateway.received import (
+    Fault,
     Ledger,
     Received,
     violations_of_faults,
@@ -25,6 +28,7 @@ from benchmarks.gateway.stream import PLAIN, Habits, Sample, merged, samples
 from edge_runtime.gateway.event import AlertEvent, alert_id
 
 SECOND = 1_000_000
+needs_broker = pytest.mark.skipif(mosquitto() is None, reason="needs Mosquitto")
 DIGEST = "d" * 64
 DIGESTS = {"pump-0": DIGEST}
 FIRST = AlertEvent(
@@ -118,9 +122,8 @@ def test_after_power_cuts_long_faults_are_reported_and_nothing_else(tmp_path: Pa
     assert len(violations_of_faults(consumed(tmp_path, FIRST, CLEARED, late), ledger, [], needed)) == 1
 
 
-def fault_of(first: int, last: int) -> Any:
-    from benchmarks.gateway.received import Fault
-
+def fault_of(first: int, last: int) -> Fault:
+    """Of pump-0, in seconds."""
     return Fault("pump-0", first * SECOND, last * SECOND)
 
 
@@ -177,3 +180,58 @@ def test_metrics_are_read_as_a_scraper_does() -> None:
     assert exposed.total("a_total", machine="n") == 3
     assert exposed.total("c") == 0
     assert exposed.by("a_total", "machine") == {"m": 2, "n": 3}
+
+
+@needs_broker
+@pytest.mark.heavy
+def test_killed_a_few_times_nothing_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The proof at a small size: a real broker, a real gateway, kill -9, and the ledger."""
+    small = ["--kills", "4", "--machines", "6", "--period", "0.02", "--longest", "1.5", "--seed", "3"]
+    assert main(["kill", "--folder", str(tmp_path), *small]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]
+    assert said["kills"] >= 4
+    assert said["ledger_alerts"] == said["alerts"] > 5
+    assert said["replayed"] == said["stored"] > 2
+    assert not list(tmp_path.iterdir())
+
+
+@needs_broker
+@pytest.mark.heavy
+def test_a_lost_alert_fails_the_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger with one more alert than there was: exit status 1, and the files are kept to look at."""
+    read = Ledger.read
+
+    def with_another(path: Path) -> Ledger:
+        ledger = read(path)
+        ledger.events.append(Event("steady-0", 1, "raised", 3.0, 2.0))
+        return ledger
+
+    monkeypatch.setattr(Ledger, "read", with_another)
+    monkeypatch.setattr(kill, "PATIENCE_S", 2.0)
+    small = ["--kills", "1", "--machines", "3", "--period", "0.02", "--longest", "1.5"]
+    assert main(["kill", "--folder", str(tmp_path), *small]) == 1
+    (kept,) = tmp_path.iterdir()
+    assert "lost: Event(machine='steady-0'" in (kept / "violations.txt").read_text()
+
+
+@needs_broker
+@pytest.mark.heavy
+def test_load_counts_every_alert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A small load: each spike raises one alert, and nothing is refused. How fast that is, is another machine's business."""
+    main(
+        ["load", "--folder", str(tmp_path), "--engine", "numpy", "--machines", "20", "--seconds", "6", "--alerts", "20"]
+    )
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]
+    assert said["alerts"] > 5
+    assert said["missing"] == said["lost"] == 0
+    assert said["ms_max"] > 0
+
+
+def test_a_day_of_the_soak_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One simulated day with everything in it: its faults are told, and nothing waits at its end."""
+    few = ["--days", "3", "--machines", "2", "--period", "120", "--keep-days", "1"]
+    main(["soak", "--folder", str(tmp_path), *few])
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]
+    assert said["days"] == 3
+    assert said["waiting"] == 0
+    assert 0 < said["raised"] <= said["faults"] + 2

@@ -183,9 +183,8 @@ class Plant:
         self._client.max_queued_messages_set(0)
         self._client.on_message = self._take
         self._is_subscribed = threading.Event()
-        self._client.on_connect = lambda *_: self._client.subscribe(f"{prefix}/#", 1)
+        self._client.on_connect = self._subscribe
         self._client.on_subscribe = lambda *_: self._is_subscribed.set()
-
         self._client.connect("127.0.0.1", port)
 
     def __enter__(self) -> Self:
@@ -196,6 +195,9 @@ class Plant:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _subscribe(self, *_: Any) -> None:
+        self._client.subscribe(f"{self._prefix}/#", 1)
 
     def _take(self, _client: Any, _data: Any, message: Any) -> None:
         with self._changed:

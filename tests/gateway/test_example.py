@@ -159,8 +159,9 @@ def test_the_alarm_is_in_mqtt_in_the_metrics_and_on_the_page(bench: Bench) -> No
     assert re.search(r'^anomalite_alerts_total\{.*machine="bearing-rig".*\} 1\.0$', metrics, re.MULTILINE)
     assert alert["alert"] in bench.shell("curl -s http://127.0.0.1:8080/status.json")
 
-    # REPLAY answer = bench.run(bench.command("anomalite replay", ID=alert["alert"]))
-    # REPLAY     assert repr(alert["score"]) in answer
+    answer = bench.run(bench.command("anomalite replay", ID=alert["alert"]))
+    assert repr(alert["score"]) in answer
+    assert answer.endswith("the same to the bit\n")
 
     gateway.send_signal(signal.SIGKILL)
     gateway.wait()

@@ -17,8 +17,10 @@ import handmade
 import numpy as np
 import pytest
 from process import Plant, configuration, group, metric, serving, wait_page
+from prometheus_client.parser import text_string_to_metric_families
 
 from edge_runtime import load
+from edge_runtime.gateway.topics import name_fault
 from edge_runtime.manifest import Sampling
 
 FLOOD = 100_000
@@ -279,7 +281,47 @@ def refused(page: str) -> int:
 
 def readings_of(page: str) -> dict[str, int]:
     """Taken in, by machine."""
-    return {
-        labels.split('machine="')[1][0]: int(value)
-        for labels, value in metric(page, "anomalite_readings_total").items()
-    }
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    return {sample.labels["machine"]: int(sample.value) for sample in families["anomalite_readings"].samples}
+
+
+def test_machines_of_strange_names_are_machines_like_any_other(tmp_path: Path) -> None:
+    """Where the configuration lets machines appear: quotes, combining marks and whatever else the broker and the rules for names let
+    through are said, shown, counted and kept as they are, over kill -9 too; the rest is refused; no connection ends of it."""
+    handmade.sealed(tmp_path / "pump.anomalite")
+    port = broker.free_port()
+    text = group(machines=(), appear=len(HOSTILE)).replace("machines = []\n", "")
+    with broker.running(tmp_path / "broker") as mosquitto:
+        config = configuration(tmp_path, mosquitto, text, f"http = {{ port = {port} }}")
+        with Plant(mosquitto.port) as plant:
+            with serving(config) as served:
+                plant.wait_online()
+                taken = send_hostile(mosquitto.port)
+                page = wait_page(
+                    port, "/metrics", lambda _, page: refused(page) + sum(readings_of(page).values()) == taken
+                )
+                allowed = {name for name in HOSTILE if name_fault(name) is None}
+                assert refused(page) == taken - len(allowed) > 0
+                assert readings_of(page).keys() == allowed
+                status = json.loads(
+                    wait_page(port, "/status.json", lambda _, body: len(json.loads(body)["machines"]) == len(allowed))
+                )
+                assert {machine["name"] for machine in status["machines"]} == allowed
+                assert (status["reconnects"], status["problems"]) == (0, [])
+                plant.wait(lambda: announced(plant) == allowed, "a state of each")
+                served.kill()
+            with serving(config, "--log-format", "json") as served:
+                plant.wait_online(2)
+                status = json.loads(wait_page(port, "/status.json", lambda _, body: "machines" in json.loads(body)))
+                assert {machine["name"] for machine in status["machines"]} == allowed
+                assert send_hostile(mosquitto.port) == taken
+                for name in sorted(allowed):
+                    plant.send(TOPIC.format(name), {"ts": START + 1, "c0": 1, "c1": 1})
+                wait_page(port, "/metrics", lambda _, page: sum(readings_of(page).values()) >= 2 * len(allowed))
+                assert served.stop() < 5
+                assert all(json.loads(line) for line in served.lines)
+
+
+def announced(plant: Plant) -> set[str]:
+    """The machines whose states were published."""
+    return {content["machine"] for topic, content in list(plant.heard) if topic.startswith("anomalite/hall/machines/")}

@@ -122,8 +122,9 @@ def test_readings_that_are_stamped_on_arrival(tmp_path: Path) -> None:
     assert proves(bench) >= 3
 
 
-def test_an_engine_that_failed_in_between(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows begin anew after it, which the readings alone would not tell; the alert after it is computed again all the same."""
+def test_an_engine_that_failed_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Smoothing begins anew after it, which the readings alone would not tell; the alert after it is computed again all the same."""
+    bench = opened(tmp_path, MANIFESTS["smoothed"])
     gateway = bench.start()
     bench.feed(TOPIC.format("a"), [[row] for row in rows(1, 40)])
     update_many = Detector.update_many
@@ -142,6 +143,8 @@ def test_an_engine_that_failed_in_between(bench: Bench, monkeypatch: pytest.Monk
     bench.start()
     bench.feed(TOPIC.format("a"), [[row] for row in rows(3, 40, first=83)])
     assert proves(bench) >= 4
+    assert bench.gateway is not None
+    bench.gateway.stop()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -245,6 +246,40 @@ def test_a_topic_that_is_gone_is_not_heard_any_more(tmp_path: Path, mosquitto: B
         served.stop()
 
 
+def test_signals_in_quick_succession(tmp_path: Path, mosquitto: Broker, bundle: Path) -> None:
+    """Reloads that come while one is under way, and then the end: it ends as ever, and what was open is open."""
+    config = configuration(tmp_path, mosquitto, group())
+    with serving(config) as served, Plant(mosquitto.port) as plant:
+        plant.wait_online()
+        plant.send_all(TOPIC, readings(10, range(8, 10)))
+        plant.wait_alerts(1, "raised")
+        for _ in range(5):
+            served.reload()
+        served.stop()
+    with reading(tmp_path / "store") as store:
+        assert len(store.open_alerts()) == 1
+        assert store.waiting_count() == 0
+
+
+def test_a_machine_that_the_configuration_does_not_have_any_more(
+    tmp_path: Path, mosquitto: Broker, bundle: Path
+) -> None:
+    """Its open alert is cleared, and says why; the others go on."""
+    config = configuration(tmp_path, mosquitto, group(machines=("a", "b")))
+    with serving(config) as served, Plant(mosquitto.port) as plant:
+        plant.wait_online()
+        for machine in "ab":
+            plant.send_all(f"plant/{machine}/readings", readings(10, range(8, 10)))
+        plant.wait_alerts(2, "raised")
+        configuration(tmp_path, mosquitto, group(machines=("b",)))
+        served.reload()
+        (cleared,) = plant.wait_alerts(1, "cleared")
+        assert (cleared["machine"], cleared["reason"]) == ("a", "machine removed")
+        served.stop()
+    with reading(tmp_path / "store") as store:
+        assert [alert.machine for alert in store.open_alerts()] == ["b"]
+
+
 # What it refuses to begin with
 
 
@@ -310,6 +345,24 @@ def test_standard_input(tmp_path: Path, bundle: Path) -> None:
         found = [("raised", alert.raised / 1e6) for alert in store.alerts()]
         found += [("cleared", alert.cleared / 1e6) for alert in store.alerts() if alert.cleared is not None]
     assert sorted(found, key=lambda each: each[1]) == expected(bundle, stream)
+
+
+def test_sighup_loses_nothing_of_standard_input(tmp_path: Path, bundle: Path) -> None:
+    """Not the first half of a line, nor what stands in the pipe: nobody gives it again."""
+    config = configuration(tmp_path, None, ARRIVAL.replace('topic = "plant/{machine}/readings"', 'lines = "-"'))
+    line = b'{"c0": 0.1, "c1": 0.1}\n'
+    with serving(config, stdin=subprocess.PIPE) as served:
+        assert served.process.stdin is not None
+        for life in range(3):
+            served.process.stdin.write(line * 2000 + line[:10])
+            served.process.stdin.flush()
+            served.reload()
+            served.wait_ready(life + 2)
+            served.process.stdin.write(line[10:])
+        served.process.stdin.close()
+        assert served.process.wait(30) == 0
+    with reading(tmp_path / "store") as store:
+        assert sum(sum(row.counts) for row in store.history("a")) == 3 * 2001
 
 
 def test_a_growing_file_is_resumed_exactly(tmp_path: Path, bundle: Path) -> None:

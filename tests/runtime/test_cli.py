@@ -191,7 +191,8 @@ def test_missing_files(main: Main, tmp_path: Path, data: Path) -> None:
 def test_wrong_use(main: Main, data: Path) -> None:
     """An unknown command, engine or variant names the known ones; wrong arguments get a usage line. Always status 2."""
     assert_refused(
-        main("scroe"), "unknown command 'scroe', known: train, export, score, evaluate, bench, inspect, verify"
+        main("scroe"),
+        "unknown command 'scroe', known: train, export, score, evaluate, serve, replay, bench, inspect, verify",
     )
     assert_refused(
         main("score", handmade.TINY, data, "--engine", "tensorrt"),
