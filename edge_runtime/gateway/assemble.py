@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import ExtraMissingError
+from edge_runtime.errors import ExtraMissingError, InputError
 from edge_runtime.gateway.alerts import Work, topic_of
 from edge_runtime.gateway.announcer import Announcer, Speaker
 from edge_runtime.gateway.clock import Clock, SteadyTime, is_synchronised
@@ -39,7 +39,8 @@ from edge_runtime.gateway.store_rows import Changes
 class Model(NamedTuple):
     """What makes groups share a fleet."""
 
-    bundle: str
+    digest: str
+    """Of the bundle."""
     engine: str
     variant: str | None
 
@@ -123,17 +124,33 @@ def assemble(
 
 
 def open_fleets(groups: Sequence[Group]) -> tuple[list[Fleet], list[str], list[int]]:
-    """A fleet for each bundle, engine and variant that groups ask for; the bundles' files; and the fleet of each group."""
-    models = [Model(group.bundle, group.engine, group.variant) for group in groups]
+    """A fleet for each bundle, engine and variant that groups ask for; the bundles' files; and the fleet of each group.
+
+    Copies of a bundle are one. Raises `InputError` where after a restart nobody could tell to which fleet a machine that appeared belongs.
+    """
+    bundles = {path: Bundle.read(path) for path in dict.fromkeys(group.bundle for group in groups)}
+    models = [Model(bundles[group.bundle].digest, group.engine, group.variant) for group in groups]
     different = list(dict.fromkeys(models))
-    fleets = []
+    letting = list(dict.fromkeys(model for model, group in zip(models, groups, strict=True) if group.appear))
+    twice = next(
+        (
+            model.digest
+            for number, model in enumerate(letting)
+            if model.digest in {each.digest for each in letting[:number]}
+        ),
+        None,
+    )
+    if twice is not None:
+        file = next(path for path, bundle in bundles.items() if bundle.digest == twice)
+        raise InputError(f"groups: expected machines of {file} to appear with one engine and variant, got several")
+    fleets, files = [], []
     for model in different:
         sharing = [group for group, its in zip(groups, models, strict=True) if its == model]
-        bundle = Bundle.read(model.bundle)
+        bundle = bundles[sharing[0].bundle]
         room = sum(room_for(group.machines, group.appear) for group in sharing)
-        detector = open_steady(bundle, model.engine, model.variant, machines=room)
-        fleets.append(Fleet(bundle, detector))
-    return fleets, [model.bundle for model in different], [different.index(model) for model in models]
+        fleets.append(Fleet(bundle, open_steady(bundle, model.engine, model.variant, machines=room)))
+        files.append(sharing[0].bundle)
+    return fleets, files, [different.index(model) for model in models]
 
 
 def _client(

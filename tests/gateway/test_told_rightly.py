@@ -560,3 +560,30 @@ def test_a_message_that_decoding_did_not_think_of_stops_nothing(
     assert bench.broker.unacknowledged == []
     assert gateway.parts.metrics.refused["internal"] == 1
     assert ("message_refused", "internal") in [(name, fields.get("reason")) for name, fields in bench.logged]
+
+
+APPEARING = GROUP.replace('machines = ["a", "b"]', "appear = 3")
+
+
+def test_copies_of_a_bundle_are_one(begun: Callable[[str], Bench]) -> None:
+    """A file a hall, say: a machine that appeared in the second hall is in its place after a power cut."""
+    bench = begun(APPEARING + APPEARING.replace("pump", "copy").replace("plant", "hall"))
+    shutil.copy(bench.folder / "pump.anomalite", bench.folder / "copy.anomalite")
+    bench.start()
+    feed(bench, 0, 8, NORMAL, topic="hall/a/readings")
+    feed(bench, 8, 4, FAULT, topic="hall/a/readings")
+    bench.crash()
+    shutil.rmtree(bench.folder / "journal")
+    bench.clock.power_cut(2.0)
+    gateway = bench.start()
+    assert [fleet.names for fleet in gateway.parts.fleets] == [["a"]]
+    feed(bench, 14, 12, NORMAL, topic="hall/a/readings")
+    assert kinds(bench) == ["raised", "cleared"]
+
+
+def test_machines_appear_with_one_engine_of_a_bundle(begun: Callable[[str], Bench]) -> None:
+    """Their states and alerts are kept by the bundle: a restart could not tell which engine a machine had."""
+    other = APPEARING.replace("plant", "hall").replace("[groups.payload]", 'engine = "numpy"\n[groups.payload]')
+    bench = begun(APPEARING + other)
+    with pytest.raises(InputError, match="one engine and variant"):
+        bench.start()
