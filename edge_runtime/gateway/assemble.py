@@ -18,7 +18,7 @@ from edge_runtime.gateway.fleet import Fleet, room_for
 from edge_runtime.gateway.gateway import Gateway
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.intake import Intake
-from edge_runtime.gateway.keeper import Keeper
+from edge_runtime.gateway.keeper import BEHIND, Keeper
 from edge_runtime.gateway.lines import Lines
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.log import Secret as Hidden
@@ -82,7 +82,8 @@ def assemble(
         intake = Intake(config.groups, fleets, of_group, steady, commands)
         work = Work(config.maintenance, store.maintenance())
         desk = Desk(fleets, files, work, None if config.mqtt is None else names, metrics, log)
-        keeper = Keeper(config.storage, fleets, [intake.most_machines(n) for n in range(len(fleets))], clock, steady)
+        most = [intake.most_machines(number) for number in range(len(fleets))]
+        keeper = Keeper(config.storage, fleets, most, clock, steady, is_behind=store.meta(BEHIND) == "1")
         inbox = Inbox()
         client: Broker | None = None
         if config.mqtt is not None:

@@ -36,6 +36,8 @@ PATIENCE_S = 10.0
 """Before another journal is begun though the store does not have what the old one leads to: it may be back in a moment."""
 LINES = "lines "
 """The store's note of how far a file of lines was read begins so."""
+BEHIND = "journal behind"
+"""The store's note of whether the journal could not be written lately: then the store may know of newer readings, also after a crash."""
 CLOCK = "clock"
 """The journal's note of what steady time is."""
 
@@ -50,7 +52,14 @@ class Keeper:
     """Keeps the state of all fleets."""
 
     def __init__(
-        self, storage: Storage, fleets: Sequence[Fleet], most: Sequence[int], clock: Clock, steady: SteadyTime
+        self,
+        storage: Storage,
+        fleets: Sequence[Fleet],
+        most: Sequence[int],
+        clock: Clock,
+        steady: SteadyTime,
+        *,
+        is_behind: bool,
     ) -> None:
         """`most`: machines that each fleet may come to have. Raises `StoreError` if another process has the journal."""
         self._fleets, self._clock, self._steady = fleets, clock, steady
@@ -72,6 +81,7 @@ class Keeper:
         self._intervals = [Intervals(fleet.detector.machines, now) for fleet in fleets]
         self._saved_counts = [fleet.counts.copy() for fleet in fleets]
         self._to_save: deque[tuple[int, npt.NDArray[np.int64]]] = deque()
+        self._is_behind = self._was_behind = is_behind
         self._noted_offset: int | None = None
         self._overdue_since = clock.monotonic()
         self._positions: dict[str, str] = {}
@@ -88,6 +98,7 @@ class Keeper:
         try:
             self.journal.write()
         except StoreError as fault:
+            self._is_behind = True
             return f"{fault}: readings since then would not outlast a crash"
         return None
 
@@ -130,6 +141,9 @@ class Keeper:
         if self._marked:
             self._add_positions(changes)
         self._marked.clear()
+        if self._is_behind != self._was_behind:
+            self._was_behind = self._is_behind
+            changes.meta[BEHIND] = "1" if self._is_behind else "0"
 
     def _add_positions(self, changes: Changes) -> None:
         """How far files of lines were read, where that is news: it belongs to the states."""
@@ -184,6 +198,7 @@ class Keeper:
                 self._register(number, fleet)
             try:
                 self.journal.rotate([_States(fleet) for fleet in self._fleets])
+                self._is_behind = False
             except StoreError as fault:
                 return f"{fault}: readings since then would not outlast a crash"
         return None

@@ -14,7 +14,7 @@ from edge_runtime.gateway.desk import Desk
 from edge_runtime.gateway.fleet import ALARM, NEVER_SEEN, UNSEEN, Fleet
 from edge_runtime.gateway.intake import Intake
 from edge_runtime.gateway.journal import Restored, Tick
-from edge_runtime.gateway.keeper import CLOCK, Keeper
+from edge_runtime.gateway.keeper import BEHIND, CLOCK, Keeper
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.silences import KEY
 from edge_runtime.gateway.status import MACHINE_STATES
@@ -51,7 +51,7 @@ class Restore(NamedTuple):
         restored = self._from_journal(now, changes)
         boot, offset = self._noted_clock()
         is_same_boot = bool(boot) and boot == self.clock.boot()
-        self._from_store(restored, is_same_boot)
+        self._from_store(restored, is_same_boot and self.store.meta(BEHIND) != "1")
         self._take_up_alerts(now, changes)
         if not is_same_boot:
             self._follow_boot(restored, boot, now)
@@ -106,7 +106,7 @@ class Restore(NamedTuple):
             self.desk.turn_again(tick.group, turn, evidence, self.store, now, changes)
         fleet.note(verdicts, tick.times, np.full(len(tick.ids), -np.inf), now / 1e6)
 
-    def _from_store(self, restored: Places, is_same_boot: bool) -> None:
+    def _from_store(self, restored: Places, is_journal_newest: bool) -> None:
         """The machines that the journal does not know, or of which the store knows more: after a power cut."""
         for number, fleet in enumerate(self.fleets):
             for saved in self.store.machine_states(fleet.bundle.digest):
@@ -114,7 +114,7 @@ class Restore(NamedTuple):
                 if machine is None:
                     continue
                 newest = UNSEEN if saved.last_reading is None else saved.last_reading
-                is_newer = not is_same_boot and newest > fleet.newest[machine]
+                is_newer = not is_journal_newest and newest > fleet.newest[machine]
                 if ((number, machine) not in restored or is_newer) and self._recall(fleet, machine, saved.state):
                     self.keeper.restart(number, [machine])
                     restored.add((number, machine))

@@ -16,6 +16,7 @@ from gateway.inside import START, Bench
 
 from edge_runtime import load
 from edge_runtime.errors import StoreError
+from edge_runtime.gateway.journal import Journal
 from edge_runtime.gateway.store import Store
 
 GROUP = """
@@ -238,6 +239,34 @@ def test_what_cannot_be_stored_is_sent_and_stored_later(bench: Bench, monkeypatc
     assert "store" not in gateway.problems
     kept = {(alert.id, alert.cleared is not None) for alert in gateway.parts.store.alerts()}
     assert {alert for alert, _ in kept} == {alert["alert"] for alert in bench.broker.alerts()}
+
+
+def test_a_journal_that_could_not_be_written_does_not_hide_what_the_store_knows(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed within the same boot: the alert was stored with its machine's state, and the journal ends before it."""
+    bench.start()
+    stream = readings(1, 30)
+    first = next(time for kind, time in expected(bench.folder, {"a": stream})["a"] if kind == "raised")
+    rows = int(first - START) + 1
+    bench.feed(TOPIC.format("a"), stream[: rows - 3])
+
+    def full(*_: Any) -> None:
+        raise StoreError("journal: cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", full)
+        patch.setattr(Journal, "rotate", full)
+        bench.feed(TOPIC.format("a"), stream[rows - 3 : rows])
+        assert [alert["kind"] for alert in bench.broker.alerts()] == ["raised"]
+        bench.crash()
+    gateway = bench.start()
+    assert gateway.parts.fleets[0].state_name(0) == "alarm"
+    assert [alert.cleared for alert in gateway.parts.store.alerts()] == [None]
+    bench.feed(TOPIC.format("a"), stream[rows:])
+    bench.clock.go(1.1)
+    bench.tick()
+    assert told(bench.broker.alerts())["a"] == expected(bench.folder, {"a": stream})["a"]
 
 
 @pytest.mark.parametrize("years", [10, -10])
