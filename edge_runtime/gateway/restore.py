@@ -183,6 +183,10 @@ class Restore(NamedTuple):
             is_active = False
         elif not is_active and machine in fleet.open:  # the state is lost: likewise
             self.desk.close_lost(fleet, machine, now, changes)
-        if fleet.states[machine] == NEVER_SEEN and fleet.newest[machine] != UNSEEN:
-            fleet.states[machine] = ALARM if is_active else GAP
-            fleet.since[machine] = now / 1e6
+        state = int(fleet.states[machine])
+        if is_active:
+            state = ALARM
+        elif state == NEVER_SEEN and fleet.newest[machine] != UNSEEN:
+            state = GAP
+        if state != fleet.states[machine]:
+            fleet.states[machine], fleet.since[machine] = state, now / 1e6
