@@ -31,7 +31,7 @@ LENGTH = 32
 CPU_TARGET, P99_TARGET_MS = 0.5, 50.0
 LOST = ("anomalite_messages_dropped_total", "anomalite_messages_refused_total", "anomalite_outbox_lost_total")
 LONGEST_FILL_S = 20.0
-"""Where the windows take longer to fill as it goes, they are filled by one message a machine."""
+"""Where the windows take longer to fill as it goes, they are filled before."""
 
 
 def pinned(gateway: bool) -> list[str]:

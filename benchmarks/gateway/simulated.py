@@ -41,12 +41,12 @@ class SimulatedClock:
 class SimulatedBroker:
     """Stands in for `mqtt.MqttClient`: takes every publication and acknowledges it a tick later, unless it is away."""
 
-    oversized = repeated = 0
-    problems: tuple[str, ...] = ()
     broker = "simulated:1883"
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        self.is_connected, self.reconnects, self.last_error = True, 0, None
+    def __init__(self, *given: Any) -> None:
+        """As `assemble.Connect` is called; nothing of it is looked at."""
+        self.is_connected, self.reconnects = True, 0
+        self.last_error: str | None = None
         self.published: dict[str, int] = {}
         """How many messages by the kind of their topic: `alerts`, `machines`."""
         self.alerts: Callable[[bytes], None] = lambda payload: None
@@ -54,6 +54,11 @@ class SimulatedBroker:
         self.acknowledgements = 0
         self._in_flight: list[int] = []
         self._lost: list[int] = []
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """As `MqttClient`."""
+        return ()
 
     def start(self) -> None:
         """As a `Source`."""

@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -96,7 +95,7 @@ class _Weeks:
         ]  # fmt: skip
 
     def _assembled(self, config: Path) -> tuple[Any, SimulatedBroker, Any]:
-        from edge_runtime.gateway import assemble
+        from edge_runtime.gateway.assemble import assemble
         from edge_runtime.gateway.config_file import read_config
         from edge_runtime.gateway.exposition import Exposition
         from edge_runtime.gateway.log import Log
@@ -105,8 +104,7 @@ class _Weeks:
         seen = Seen(self.clock.monotonic, self.clock.wall)
         self._nowhere: int | None = os.open(os.devnull, os.O_WRONLY)
         log = Log(descriptor=self._nowhere, clock=self.clock)
-        with mock.patch.object(assemble, "MqttClient", SimulatedBroker):
-            gateway = assemble.assemble(read_config(config), self.clock, log, seen, "soak")
+        gateway = assemble(read_config(config), self.clock, log, seen, "soak", connect=SimulatedBroker)
         (broker,) = gateway.parts.sources
         assert isinstance(broker, SimulatedBroker)
         return gateway, broker, Exposition(gateway.parts.metrics, seen)

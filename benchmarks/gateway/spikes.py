@@ -1,6 +1,6 @@
 """A process that publishes steadily, and one reading far off now and then: `python -m benchmarks.gateway.spikes FEED.json OUT`.
 
-First the windows are filled, by one message a machine. Then, after the line `go` on standard input, come the readings, one a message, evenly over
+First the windows are filled, with a few readings a message. Then, after the line `go` on standard input, come the readings, one a message, evenly over
 the time: each machine's at its own moment. `OUT` gets a line `{"machine": ..., "time": ..., "at": ...}` for each spike: when, by the
 monotonic clock, it was handed over.
 """
@@ -20,6 +20,8 @@ from benchmarks.gateway.stream import Sample
 
 SPIKE = 1000.0
 """In scaled units: one such reading lifts the mean over the whole window above any threshold here."""
+TOGETHER = 4
+"""Readings in a message while the windows are filled."""
 VALUES = 512
 """Different normal readings."""
 
@@ -78,16 +80,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _fill(client: Any, spikes: Spikes, values: list[tuple[float, ...]], period: int) -> None:
-    """One message a machine: its last T readings, of which the newest is a period old when its first one is due."""
+    """Each machine's last T readings, a few in a message; the newest is a period old when the machine's first one is due."""
     encode = encoder("untimed")
     now, last = round(time.time() * 1e6), None
-    for index, machine in enumerate(spikes.part.machines):
-        begin = now + period * index // spikes.part.count - spikes.length * period
-        samples = [Sample(begin + step * period, values[(index + step) % VALUES]) for step in range(spikes.length)]
-        rows = [{"time": each.time, **json.loads(encode(each))} for each in samples]
-        last = client.publish(spikes.part.topic(machine), json.dumps(rows), 1)
-        if index % 50 == 0:
-            time.sleep(0.02)
+    for first in range(0, spikes.length, TOGETHER):
+        for index, machine in enumerate(spikes.part.machines):
+            begin = now + period * index // spikes.part.count - spikes.length * period
+            steps = range(first, min(first + TOGETHER, spikes.length))
+            samples = [Sample(begin + step * period, values[(index + step) % VALUES]) for step in steps]
+            rows = [{"time": each.time, **json.loads(encode(each))} for each in samples]
+            last = client.publish(spikes.part.topic(machine), json.dumps(rows), 1)
+            if index % 20 == 0:
+                time.sleep(0.02)  # no faster than a gateway takes them, or it would have to hold what it never has to
     assert last is not None
     last.wait_for_publish(60.0)
 

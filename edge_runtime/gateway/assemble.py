@@ -97,7 +97,7 @@ def assemble(
             steady,
             fleets,
             files,
-            [RecentScores(fleet.detector.machines) for fleet in fleets],
+            [RecentScores(each.detector.machines, thresholds_move=each.thresholds_move) for each in fleets],
             intake,
             inbox,
             sources,
@@ -149,7 +149,8 @@ def open_fleets(groups: Sequence[Group]) -> tuple[list[Fleet], list[str], list[i
         sharing = [group for group, its in zip(groups, models, strict=True) if its == model]
         bundle = bundles[sharing[0].bundle]
         room = sum(room_for(group.machines, group.appear) for group in sharing)
-        fleets.append(Fleet(bundle, open_steady(bundle, model.engine, model.variant, machines=room)))
+        most = sum(len(group.machines) + group.appear for group in sharing)
+        fleets.append(Fleet(bundle, open_steady(bundle, model.engine, model.variant, machines=room), most))
         files.append(sharing[0].bundle)
     return fleets, files, [different.index(model) for model in models]
 

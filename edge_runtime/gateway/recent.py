@@ -22,12 +22,14 @@ _LARGEST = float(np.finfo(np.float32).max)
 class RecentScores:
     """For M machines the largest score and the last threshold in each of 120 intervals of 30 s: 960 bytes a machine.
 
-    One thread updates, others copy.
+    Where thresholds do not move, one of each machine is enough, and it takes 480. One thread updates, others copy.
     """
 
-    def __init__(self, machines: int) -> None:
+    def __init__(self, machines: int, *, thresholds_move: bool = True) -> None:
+        self._places = INTERVALS if thresholds_move else 1
+        """Of thresholds."""
         self._scores = np.full((INTERVALS, machines), np.nan, np.float32)  # by interval, so that a new one is one row
-        self._thresholds = np.full((INTERVALS, machines), np.nan, np.float32)
+        self._thresholds = np.full((self._places, machines), np.nan, np.float32)
         self._newest = _NEVER
         self._lock = threading.Lock()
 
@@ -43,7 +45,7 @@ class RecentScores:
         more = np.full((INTERVALS, machines - self.machines), np.nan, np.float32)
         with self._lock:
             self._scores = np.concatenate((self._scores, more), axis=1)
-            self._thresholds = np.concatenate((self._thresholds, more), axis=1)
+            self._thresholds = np.concatenate((self._thresholds, more[: self._places]), axis=1)
 
     def forget(self, machine: int) -> None:
         """As if nothing had been heard of the machine: another one takes its row, or it has another bundle."""
@@ -65,7 +67,7 @@ class RecentScores:
             place = self._begin(int(now // INTERVAL_S))
             largest = np.minimum(scores, _LARGEST)  # an infinite score is shown as a very large one, not as none
             np.fmax.at(self._scores[place], machines, largest.astype(np.float32))
-            self._thresholds[place, machines] = np.minimum(thresholds, _LARGEST)
+            self._thresholds[place % self._places, machines] = np.minimum(thresholds, _LARGEST)
 
     def copy(self, machine: int, now: float, wall: float) -> Recent:
         """The machine's last hour, oldest first: P = 120 intervals, the last one not over yet.
@@ -80,7 +82,7 @@ class RecentScores:
                 is_kept = (numbers <= self._newest) & (numbers > self._newest - INTERVALS)
                 places = numbers[is_kept] % INTERVALS
                 scores[is_kept] = self._scores[places, machine]
-                thresholds[is_kept] = self._thresholds[places, machine]
+                thresholds[is_kept] = self._thresholds[places % self._places, machine]
         times = (numbers * INTERVAL_S).astype(np.float64) + (wall - now)
         return Recent(times, scores, thresholds)
 
@@ -89,6 +91,8 @@ class RecentScores:
         missed = min(number - self._newest, INTERVALS)
         if missed > 0:
             places = np.arange(number - missed + 1, number + 1) % INTERVALS
-            self._scores[places] = self._thresholds[places] = np.nan
+            self._scores[places] = np.nan
+            if self._places > 1:
+                self._thresholds[places] = np.nan
             self._newest = number
         return self._newest % INTERVALS
