@@ -62,3 +62,6 @@ class Peer:
         """Goodbye."""
         self._client.disconnect()
         self._client.loop_stop()
+        # Without the cycle through its callbacks paho closes its sockets itself, and not when the collector comes around.
+        self._client.on_connect = self._client.on_message = self._client.on_publish = self._client.on_subscribe = None
+        del self._client

@@ -195,6 +195,9 @@ class Plant:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # Without the cycle through its callbacks paho closes its sockets itself, and not when the collector comes around.
+        self._client.on_connect = self._client.on_message = self._client.on_publish = self._client.on_subscribe = None
+        del self._client
 
     def _subscribe(self, *_: Any) -> None:
         self._client.subscribe(f"{self._prefix}/#", 1)
