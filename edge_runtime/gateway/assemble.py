@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from edge_runtime.bundle import Bundle
@@ -19,12 +20,13 @@ from edge_runtime.gateway.gateway import Gateway
 from edge_runtime.gateway.inbox import Inbox
 from edge_runtime.gateway.intake import Intake
 from edge_runtime.gateway.keeper import BEHIND, Keeper
-from edge_runtime.gateway.lines import Lines
+from edge_runtime.gateway.lines import LINE_LIMIT, Lines
 from edge_runtime.gateway.log import Log
 from edge_runtime.gateway.log import Secret as Hidden
 from edge_runtime.gateway.message import Source
 from edge_runtime.gateway.metrics import Metrics
 from edge_runtime.gateway.mqtt import MqttClient
+from edge_runtime.gateway.mqtt_login import MESSAGE_LIMIT
 from edge_runtime.gateway.parts import Parts
 from edge_runtime.gateway.publisher import Client, Publisher
 from edge_runtime.gateway.recent import RecentScores
@@ -89,9 +91,14 @@ def assemble(
         if config.mqtt is not None:
             topics = [*intake.subscriptions, *([] if commands is None else [(commands, 1)])]
             forgotten = _forgotten(store, [topic for topic, _ in topics])
-            client = (connect or _client)(config, topics, forgotten, inbox, log, version)
+            client = (connect or partial(_client, largest=intake.largest))(
+                config, topics, forgotten, inbox, log, version
+            )
         sources: list[Source] = [] if client is None else [client]
-        sources += [Lines(group.lines, inbox, log) for group in config.groups if group.lines is not None]
+        limit = max(LINE_LIMIT, intake.largest)
+        sources += [
+            Lines(group.lines, inbox, log, line_limit=limit) for group in config.groups if group.lines is not None
+        ]
         parts = Parts(
             clock,
             steady,
@@ -162,6 +169,8 @@ def _client(
     inbox: Inbox,
     log: Log,
     version: str,
+    *,
+    largest: int,
 ) -> MqttClient:
     assert config.mqtt is not None
     try:
@@ -173,10 +182,10 @@ def _client(
         log.hide(Hidden(password))
     if warning is not None:
         log("password_warning", what=warning)
-    about = {"version": version}
     return MqttClient(
-        config.mqtt, config.name, topics, inbox, inbox.wake, log, password=password, about=about, forgotten=forgotten
-    )
+        config.mqtt, config.name, topics, inbox, inbox.wake, log,
+        password=password, about={"version": version}, forgotten=forgotten, message_limit=max(MESSAGE_LIMIT, largest),
+    )  # fmt: skip
 
 
 def _forgotten(store: Store, topics: Sequence[str]) -> list[str]:

@@ -58,7 +58,7 @@ class Report(NamedTuple):
         yield ""
         for group in self.plan["groups"]:
             yield from _group_lines(group)
-        for key in ("alerts", "disk", "page"):
+        for key in ("alerts", *(["commands"] if self.plan["commands"] else []), "disk", "page"):
             yield f"{key:9}  {self.plan[key] or 'none'}"
         for work in self.plan["maintenance"]:
             yield f"{'work':9}  {', '.join(work['machines'])}: {work['start']} to {work['end']} {work['note']}".rstrip()
@@ -69,7 +69,7 @@ class Report(NamedTuple):
 
 def check(config: GatewayConfig, path: str) -> Report:
     """Check a configuration that was read from `path`. Takes some seconds where the broker does not answer; raises nothing of its own."""
-    findings = [fine("configuration", f"{path}: {len(config.groups)} groups")]
+    findings = [fine("configuration", f"{path}: {len(config.groups)} group{'' if len(config.groups) == 1 else 's'}")]
     opened: list[Opened | None] = []
     for index, group in enumerate(config.groups):
         found, bundle = bundle_findings(f"group {index + 1}", group)

@@ -147,6 +147,11 @@ class Intake:
         groups = [entrance.group for entrance in self.entrances if entrance.fleet == fleet]
         return sum(len(group.machines) + group.appear for group in groups)
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest message that a group reads."""
+        return max(entrance.decoder.max_bytes for entrance in self.entrances)
+
     def admit(self, fleet: int, name: str) -> int | None:
         """The row of a machine that an earlier process watched, or None if the configuration has no place for it any more."""
         row = self._fleets[fleet].index.get(name)

@@ -13,7 +13,7 @@ RECEIVE_MAXIMUM = 2000
 take. With 3.1.1 the broker's own limit holds, which is 20 in Mosquitto (`max_inflight_messages`)."""
 
 MESSAGE_LIMIT = 2**20
-"""Bytes of a payload. With MQTT 5 the broker does not send a larger one; with 3.1.1 it does, and it is dropped."""
+"""Bytes of a payload, unless a group reads larger ones. With MQTT 5 the broker does not send a larger one; with 3.1.1 it does, and it is dropped."""
 
 
 class Timing(NamedTuple):

@@ -97,6 +97,7 @@ def plant(machines: int = 24, now: float = NOW) -> Status:
             alert(0, "press 3"),
             alert(1, "conveyor 1", score=66.0, in_maintenance=True, is_sent=False),
             alert(12, "press 12", score=0.74, is_acknowledged=True),
+            alert(40, "press 9", cleared=NOW - 3_000.0, in_maintenance=True),
             alert(90, "pump 4", cleared=NOW - 26_000.0, is_sent=False, contributions={"b1": 0.7, "b2": 0.04}),
         ),
         broker="broker.plant:8883",

@@ -165,7 +165,8 @@ def test_alerts_and_the_gateway_s_own_health_are_there(serve, look):
     marks = page.locator("#alert-list .marks")
     expect(marks.nth(1)).to_have_text("openduring maintenance, not sent")
     expect(marks.nth(2)).to_have_text("openacknowledgedsent")
-    expect(marks.nth(3)).to_have_text("clearedwaiting to be sent")
+    expect(marks.nth(3)).to_have_text("clearedduring maintenancesent")
+    expect(marks.nth(4)).to_have_text("clearedwaiting to be sent")
     for text in ("pump", "12 machines", "lstm_autoencoder", "numpy", made_status.DIGEST[:12], "b1, b2, b3, b4"):
         expect(page.locator("#bundles")).to_contain_text(text)
     expect(page.locator("#messages")).to_contain_text("broker.plant:8883 connected")

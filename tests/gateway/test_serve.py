@@ -136,6 +136,23 @@ def test_messages_under_way_at_the_end_are_scored_once(tmp_path: Path, mosquitto
 # SIGHUP
 
 
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_messages_as_large_as_the_configuration_says(
+    tmp_path: Path, mosquitto: Broker, bundle: Path, version: str
+) -> None:
+    """What a group takes comes through the connection as well, and what is larger than any group takes is counted and left."""
+    http = broker.free_port()
+    groups = group().replace('payload = { time = "ts" }', 'payload = { time = "ts", max_kb = 2048 }')
+    top, mqtt = f"http = {{ port = {http} }}", f'version = "{version}"'
+    config = configuration(tmp_path, mosquitto, groups, top, mqtt)
+    large, *rest = readings(2)
+    with Plant(mosquitto.port) as plant, serving(config) as served:
+        plant.wait_online()
+        plant.send_all(TOPIC, [{**large, "note": "x" * 3 * 2**19}, {**large, "note": "x" * 3 * 2**20}, *rest])
+        wait_readings(http, "a", 2)
+        served.stop()
+
+
 def test_sighup_takes_the_configuration_that_is_there_then(tmp_path: Path, mosquitto: Broker, bundle: Path) -> None:
     """A machine more, work on another, another port of the page: all are in force, and nothing published meanwhile is lost."""
     first, second = broker.free_port(), broker.free_port()

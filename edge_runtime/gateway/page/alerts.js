@@ -10,8 +10,8 @@ const MOST = 4;
 function marks(alert, hasBroker) {
   const found = [alert.cleared === null ? ["open", "bad"] : ["cleared", "calm"]];
   if (alert.is_acknowledged) found.push(["acknowledged", "calm"]);
-  if (alert.in_maintenance) found.push(["during maintenance, not sent", "calm"]);
-  else if (hasBroker) found.push(alert.is_sent ? ["sent", "calm"] : ["waiting to be sent", "warn"]);
+  if (alert.in_maintenance) found.push([alert.is_sent ? "during maintenance" : "during maintenance, not sent", "calm"]);
+  if (hasBroker && (alert.is_sent || !alert.in_maintenance)) found.push(alert.is_sent ? ["sent", "calm"] : ["waiting to be sent", "warn"]);
   return make("p", { class: "marks" }, ...found.map(([text, kind]) => make("span", { class: `mark ${kind}` }, text)));
 }
 
