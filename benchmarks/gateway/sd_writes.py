@@ -27,7 +27,9 @@ LENGTH, CHANNELS, DAY_S, MB_A_DAY = 32, 4, 86_400.0, 20.0
 
 def run(options: argparse.Namespace, command: Sequence[str] = SERVE) -> tuple[dict[str, Any], list[str]]:
     """The figures, and what misses its target."""
-    folder = Path(tempfile.mkdtemp(prefix="gateway-writes-", dir=options.folder or Path.cwd()))
+    disk = options.folder or Path(options.cache)  # the system's temporary folder may be in memory
+    disk.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="gateway-writes-", dir=disk)).resolve()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         broker = stack.enter_context(Broker(folder))

@@ -68,19 +68,21 @@ def main(arguments: list[str]) -> int:
     rng = random.Random(1)
     values = [tuple(round(rng.gauss(0.0, 0.8), 4) for _ in range(spikes.channels)) for _ in range(VALUES)]
     period = round(1e6 / spikes.hz)
-    if spikes.fill:
-        _fill(client, spikes, values, period)
+    start = _fill(client, spikes, values, period) if spikes.fill else None
     print("filled", flush=True)
     if sys.stdin.readline().strip() == "go":
         with Path(arguments[1]).open("w") as out:
-            _publish(client, spikes, values, period, rng, out)
+            _publish(client, spikes, values, start, rng, out)
     client.disconnect()
     client.loop_stop()
     return 0
 
 
-def _fill(client: Any, spikes: Spikes, values: list[tuple[float, ...]], period: int) -> None:
-    """Each machine's last T readings, a few in a message; the newest is a period old when the machine's first one is due."""
+def _fill(client: Any, spikes: Spikes, values: list[tuple[float, ...]], period: int) -> float:
+    """Each machine's last T readings, a few in a message; returns when the next one of the first machine is due, seconds since 1970.
+
+    Windows that were filled for minutes end that long ago: the machines' clocks are behind by it, as they may be.
+    """
     encode = encoder("untimed")
     now, last = round(time.time() * 1e6), None
     for first in range(0, spikes.length, TOGETHER):
@@ -90,14 +92,15 @@ def _fill(client: Any, spikes: Spikes, values: list[tuple[float, ...]], period: 
             samples = [Sample(begin + step * period, values[(index + step) % VALUES]) for step in steps]
             rows = [{"time": each.time, **json.loads(encode(each))} for each in samples]
             last = client.publish(spikes.part.topic(machine), json.dumps(rows), 1)
-            if index % 20 == 0:
+            if index % 40 == 0:
                 time.sleep(0.02)  # no faster than a gateway takes them, or it would have to hold what it never has to
     assert last is not None
     last.wait_for_publish(60.0)
+    return now / 1e6
 
 
 def _publish(
-    client: Any, spikes: Spikes, values: list[tuple[float, ...]], period: int, rng: random.Random, out: Any
+    client: Any, spikes: Spikes, values: list[tuple[float, ...]], start: float | None, rng: random.Random, out: Any
 ) -> None:
     machines, encode = spikes.part.machines, encoder(spikes.part.payload)
     topics = [spikes.part.topic(machine) for machine in machines]
@@ -105,7 +108,7 @@ def _publish(
     warm = 0 if spikes.fill else 2 * spikes.length
     total = round(spikes.seconds * spikes.hz * len(machines))
     share = spikes.spikes_per_s / (spikes.hz * len(machines))
-    begin, last, wall = time.monotonic(), None, time.time()
+    begin, last, wall = time.monotonic(), None, time.time() if start is None else start
     for count in range(total):
         step, index = divmod(count, len(machines))
         due = count / (spikes.hz * len(machines))
