@@ -108,14 +108,11 @@ def test_the_gateway_s_page_lists_every_metric() -> None:
     page = (REPOSITORY / "docs" / "gateway.md").read_text()
     seen = Seen()
     seen.publish(made_status.plant())
-    names = {f"{each.name}{SUFFIXES.get(each.type, '')}" for each in Exposition(Metrics(), seen).collect()}
+    names = set(re.findall(r"^# TYPE (anomalite_\w+) ", Exposition(Metrics(), seen).text().decode(), re.MULTILINE))
     assert len(names) > 20
     assert {name for name in names if f"`{name}`" not in page} == set()
     rules = set(re.findall(r"\banomalite_[a-z_]+\b", page.split("```yaml")[1].split("```")[0]))
     assert rules <= names
-
-
-SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
 def test_the_readme_names_every_command() -> None:

@@ -58,7 +58,7 @@ class Desk:
                 continue
             if fleet is None or fleet.bundle.digest != stored.digest:
                 reason = "bundle replaced" if fleet else "machine removed"
-                self._close(event._replace(kind="cleared", reason=reason), now, changes)
+                self._close(event._replace(kind="cleared", time=now, reason=reason), now, changes)
                 continue
             if fleet.open.setdefault(fleet.index[stored.machine], stored.id) != stored.id:
                 continue

@@ -204,7 +204,7 @@ class Plant:
 
     def _take(self, _client: Any, _data: Any, message: Any) -> None:
         with self._changed:
-            self.heard.append((message.topic, json.loads(message.payload or b"{}")))
+            self.heard.append((message.topic, json.loads(message.payload or b"null")))
             self._changed.notify_all()
 
     def send(self, topic: str, content: object, *, retain: bool = False) -> mqtt.MQTTMessageInfo:
