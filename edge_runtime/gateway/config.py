@@ -223,7 +223,7 @@ class Storage(Record):
     def __post_init__(self) -> None:
         _check_text("folder", self.folder)
         _check_text("journal_folder", self.journal_folder)
-        _check_range("max_mb", self.max_mb, 0.1, 1_000_000)
+        _check_range("max_mb", self.max_mb, 1, 1_000_000)
         _check_range("keep_days", self.keep_days, 0.01, 36_500)
         _check_range("save_every_s", self.save_every_s, 1, 86_400)
 

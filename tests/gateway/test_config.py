@@ -121,7 +121,7 @@ LONG = 2**16
         ({"mqtt": {"tls": {"ca_file": ""}}}, "$.mqtt.tls", "expected ca_file to be text"),
         ({"storage": {}}, "$.storage", "expected the key 'folder'"),
         ({"storage": {"folder": ""}}, "$.storage", "expected folder to be text"),
-        ({"storage": {"folder": "s", "max_mb": 0.05}}, "$.storage", "expected max_mb from 0.1"),
+        ({"storage": {"folder": "s", "max_mb": 0.9}}, "$.storage", "expected max_mb from 1 to"),
         ({"storage": {"folder": "s", "keep_days": 0}}, "$.storage", "expected keep_days"),
         ({"storage": {"folder": "s", "save_every_s": 0.5}}, "$.storage", "expected save_every_s from 1"),
         ({"http": {"port": -1}}, "$.http", "expected port from 0"),
