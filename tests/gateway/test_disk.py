@@ -225,6 +225,7 @@ def test_killed_while_the_disk_of_everything_is_full(tmp_path: Path) -> None:
         bench.send_until_full(disk, served, "store")
         bench.send(30)
         served.kill()
+        bench.plant.forgets = True
         (disk / "filler").unlink()
         again = stack.enter_context(serving(bench.config))
         bench.plant.wait_online(2)
