@@ -162,6 +162,7 @@ class Gateway:
                     self._score({entrance.fleet: batch})
                     self._commit()
                     batch.clear()
+                    p.metrics.clock_steps += 1
                     self._shift(entrance.fleet, [machine], timed.shift)
                 p.metrics.late += timed.dropped
                 for time, reading in timed.readings:
@@ -242,6 +243,7 @@ class Gateway:
         step = p.steady.step()
         if not step:
             return
+        p.metrics.clock_steps += 1
         p.log("clock_stepped", "warning", seconds=step / 1e6)
         self._changes.maintenance += p.desk.work.shift(step)
         for number, fleet in enumerate(p.fleets):
@@ -250,7 +252,6 @@ class Gateway:
 
     def _shift(self, number: int, machines: Sequence[int], step: int) -> None:
         """The clock that some machines' readings are stamped by was set: their windows and alarms go on."""
-        self.parts.metrics.clock_steps += 1
         if machines:
             self.parts.fleets[number].newest[list(machines)] += step
             self.parts.keeper.shift(number, machines, step)

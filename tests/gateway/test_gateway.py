@@ -286,6 +286,8 @@ def test_a_wall_clock_that_jumps_neither_raises_nor_hides(tmp_path: Path, years:
                 bench.feed(TOPIC.format("a"), [{"c0": reading["c0"], "c1": reading["c1"]}])
                 told_after.append([alert["kind"] for alert in bench.broker.alerts()])
             kinds.append(told_after)
+            assert bench.gateway is not None
+            assert bench.gateway.parts.metrics.clock_steps == (jump != 0)
             assert len(told_after[-1]) > 4
     assert kinds[0] == kinds[1]
 
