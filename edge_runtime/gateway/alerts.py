@@ -175,18 +175,6 @@ def to_outgoing(event: AlertEvent | LostAlerts | Silence, prefix: str, name: str
     return event_message(event, topic_of(prefix, name, "alerts", *machine), created)
 
 
-def state_of(machine: MachineStatus) -> tuple[object, ...]:
-    """What of a machine is worth a message when it changes; its score alone is not."""
-    return (
-        machine.state,
-        machine.alert,
-        machine.is_acknowledged,
-        machine.in_maintenance,
-        machine.bundle,
-        machine.fault_channels,
-    )
-
-
 def state_message(machine: MachineStatus, prefix: str, name: str, created: int) -> Outgoing:
     """The retained message of a machine's state, on `PREFIX/NAME/machines/MACHINE`; `created`: steady time, microseconds."""
     content = {

@@ -36,14 +36,6 @@ class Histogram:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
 
-    def observe_many(self, seconds: npt.NDArray[np.float64]) -> None:
-        """Take any number of them, (N,)."""
-        seconds = np.maximum(seconds, 0.0)
-        buckets = np.bincount(np.searchsorted(self.bounds, seconds), minlength=len(self.counts))
-        for bucket in np.flatnonzero(buckets).tolist():
-            self.counts[bucket] += int(buckets[bucket])
-        self.sum += float(seconds.sum())
-
 
 class Metrics:
     """Everything the gateway counts since it started."""

@@ -148,18 +148,16 @@ def test_histograms_are_cumulative(busy):
     assert [latency[(str(bound),)] for bound in LATENCY_BOUNDS] == [bound >= 0.02 for bound in LATENCY_BOUNDS]
 
 
-def test_many_observations_are_the_same_as_one_after_the_other():
+def test_an_observation_belongs_to_the_first_bucket_that_reaches_it():
     """On the bounds, between and beyond them, and before zero; a bound belongs to its own bucket."""
     rng = np.random.default_rng(1)
     seconds = np.concatenate((STAGE_BOUNDS, rng.exponential(0.1, 200), [0.0, -1.0, 1e6]))
-    one, many = Histogram(STAGE_BOUNDS), Histogram(STAGE_BOUNDS)
+    one = Histogram(STAGE_BOUNDS)
     for each in seconds.tolist():
         one.observe(each)
-    many.observe_many(seconds)
-    assert one.counts == many.counts
-    assert one.sum == pytest.approx(many.sum)
     edges = (-np.inf, *STAGE_BOUNDS, np.inf)
     clipped = np.maximum(seconds, 0)
+    assert one.sum == pytest.approx(clipped.sum())
     assert one.counts == [int(((clipped > low) & (clipped <= high)).sum()) for low, high in itertools.pairwise(edges)]
 
 
