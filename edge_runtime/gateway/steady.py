@@ -27,7 +27,7 @@ ALONE = 256
 """Windows that are tried alone."""
 
 LARGEST_CALL = 16
-"""Windows of a gateway's calls: with 64 a window costs a fifth less, and ONNX Runtime keeps 1.1 MB more."""
+"""Windows of a gateway's calls: with 64 a window costs as much, and ONNX Runtime keeps a megabyte more."""
 Windows = npt.NDArray[np.float32]
 
 
